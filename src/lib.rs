@@ -14,3 +14,6 @@ pub mod preset;
 pub mod record;
 pub mod reject;
 pub mod table;
+
+// Done: thin, one outside world each.
+pub mod store;
