@@ -16,4 +16,5 @@ pub mod reject;
 pub mod table;
 
 // Done: thin, one outside world each.
+pub mod folder;
 pub mod store;
