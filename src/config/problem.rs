@@ -199,17 +199,22 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
 /// By Jaro and Winkler, 0 to 1; below it a guess misleads more than it helps (`port` is not `path`).
 const NEAREST_LIKENESS_MIN: f64 = 0.84;
 
-/// Control characters, which a terminal would obey, as escapes.
+/// Characters that a terminal would obey, or that make a text look like another, as escapes.
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
+        if c.is_control() || is_invisible(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
         }
     }
     out
+}
+
+/// Zero-width characters, line separators, and those that turn the direction of writing.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Whether a key of this name holds what nobody should see.
