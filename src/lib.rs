@@ -6,6 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+// Commands.
+pub mod cli;
+
 // Known: pure; no clock, file, socket, SQL or log.
 pub mod config;
 pub mod kind;
