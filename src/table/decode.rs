@@ -113,7 +113,7 @@ pub(super) fn read_some(
 /// has nothing, so their bytes count as undecodable.
 fn glyphs(encoding: &'static Encoding) -> [Glyph; 128] {
     let mut glyphs = [Glyph::default(); 128];
-    for (glyph, byte) in glyphs.iter_mut().zip(0x80u8..) {
+    for (glyph, byte) in glyphs.iter_mut().zip(0x80..=0xFF_u8) {
         let source = [byte];
         let decoded = encoding.decode_without_bom_handling_and_without_replacement(&source);
         let text = decoded
