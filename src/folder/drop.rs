@@ -56,9 +56,9 @@ pub struct Folder {
     next_scan: Moment,
 }
 
-/// The folder while it is there.
-pub struct Place {
-    pub fd: OwnedFd,
+/// The folder while it is there. It is not held open: the kernel tells of a folder's removal only
+/// when nobody holds it.
+struct Place {
     identity: Identity,
     file_system: FileSystem,
     has_events: bool,
@@ -173,12 +173,13 @@ impl Folders {
     /// The complete file that comes first, of the folders that `may` be taken from: in the order in
     /// which they were complete; of several at once by time of modification, then name.
     pub fn next(&self, may: impl Fn(usize) -> bool) -> Option<Ready> {
-        let first = |(folder, list): (usize, &Folder)| {
-            let (since, after, mtime, name) = list.ready.first()?;
-            may(folder).then_some((*since, *after, *mtime, name, folder))
-        };
-        let (since, after, _, name, folder) =
-            self.list.iter().enumerate().filter_map(first).min()?;
+        let firsts = (self.list.iter().enumerate()).filter(|(folder, _)| may(*folder));
+        let (since, after, _, name, folder) = firsts
+            .filter_map(|(folder, list)| {
+                let (since, after, mtime, name) = list.ready.first()?;
+                Some((*since, *after, *mtime, name, folder))
+            })
+            .min()?;
         Some(Ready {
             folder,
             name: name.clone(),
@@ -271,8 +272,12 @@ impl Folders {
         if !place.has_events {
             folder.next_scan = now + folder.poll_ms();
         }
-        match scan::list(&place.fd) {
-            Ok(entries) => folder.compare(entries, now),
+        let listed = scan::open_folder(&folder.settings.path).and_then(|(fd, _)| scan::list(fd));
+        match listed {
+            Ok(entries) => {
+                folder.gone = None;
+                folder.compare(entries, now);
+            }
             Err(error) => folder.gone = Some(format!("cannot be listed: {}", super::io_text(&error))),
         }
     }
@@ -332,7 +337,6 @@ impl Place {
         let above = scan::identity(&path.join(".."))?;
         let is_mount = above.is_some_and(|above| above.device != identity.device);
         Ok(Place {
-            fd,
             identity,
             file_system,
             has_events: file_system.has_events,
@@ -368,9 +372,15 @@ impl Folder {
         }
     }
 
-    /// `None` while the folder is gone.
-    pub fn place(&self) -> Option<&Place> {
-        self.place.as_ref()
+    /// The folder itself, to work in for a moment; `Gone` while it is not there, or is another one.
+    pub fn open(&self) -> super::Result<OwnedFd> {
+        let place = self.place.as_ref().ok_or(super::Error::Gone)?;
+        let (fd, identity) = scan::open_folder(&self.settings.path)?;
+        if identity == place.identity {
+            Ok(fd)
+        } else {
+            Err(super::Error::Gone)
+        }
     }
 
     /// This file, as it is, was taken or is held: it is not offered again unless it changes.
@@ -546,12 +556,11 @@ impl Folder {
     }
 
     fn settle(&mut self, name: &OsStr, now: Moment) {
-        let Some(place) = &self.place else { return };
         let interesting = (self.files.get(name)).is_some_and(|seen| seen.what != Use::Never);
-        if !interesting {
+        if !interesting || self.place.is_none() {
             return;
         }
-        match scan::look(&place.fd, name) {
+        match scan::open_folder(&self.settings.path).and_then(|(fd, _)| scan::look(fd, name)) {
             Ok(what) => self.settle_as(name, what, now),
             Err(error) => self.put_off(name, format!("cannot be looked at: {}", super::io_text(&error)), now),
         }

@@ -66,7 +66,7 @@ impl Stage {
 fn settings(path: PathBuf) -> config::Folder {
     config::Folder {
         settle: Duration::from_millis(SETTLE as u64),
-        ..config::Folder::plain("drop", path, crate::kind::Kind::Customers)
+        ..config::Folder::with_defaults("drop", &path, crate::kind::Kind::Customers)
     }
 }
 
