@@ -21,6 +21,8 @@ pub struct Claimed {
     pub file: File,
     /// As it was when it was opened.
     pub stat: Stat,
+    /// When its inode last changed then.
+    ctime: (i64, u64),
 }
 
 /// Why a name cannot be taken now.
@@ -61,12 +63,14 @@ pub fn claim(folder: impl AsFd, name: &OsStr) -> Result<Claimed, Refused> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(Refused::NotPlain);
     }
+    let ctime = ctime(&stat);
     let stat = to_stat(&stat);
     match stat.links {
         0 => Err(Refused::Gone),
         1 => Ok(Claimed {
             file: file.into(),
             stat,
+            ctime,
         }),
         _ => Err(Refused::SecondLink),
     }
@@ -77,6 +81,29 @@ impl Claimed {
     pub fn look(&self) -> io::Result<Stat> {
         Ok(to_stat(&rustix::fs::fstat(&self.file)?))
     }
+
+    /// Whether its inode changed: its content could have, with its time set back, or only its rights.
+    pub fn has_ctime_moved(&self) -> io::Result<bool> {
+        Ok(ctime(&rustix::fs::fstat(&self.file)?) != self.ctime)
+    }
+
+    /// A file that is named on the command line: links are followed, for the person who typed it may.
+    pub fn by_hand(path: &std::path::Path) -> io::Result<Claimed> {
+        let file = File::open(path)?;
+        let stat = rustix::fs::fstat(&file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(io::Error::other("it is no plain file"));
+        }
+        Ok(Claimed {
+            file,
+            stat: to_stat(&stat),
+            ctime: ctime(&stat),
+        })
+    }
+}
+
+fn ctime(stat: &rustix::fs::Stat) -> (i64, u64) {
+    (stat.st_ctime, stat.st_ctime_nsec)
 }
 
 /// Same file, same size, same time of modification. The time of its inode's change says nothing:

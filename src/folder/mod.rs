@@ -81,6 +81,11 @@ pub fn io_text(error: &io::Error) -> String {
     text.to_owned()
 }
 
+/// The marker that a folder's settings want beside this file.
+pub fn marker_of(settings: &crate::config::Folder, name: &std::ffi::OsStr) -> Option<std::ffi::OsString> {
+    names::Rules::new(&[], settings.done.as_deref()).marker_of(name)
+}
+
 /// Makes a folder's renames, or a file's bytes, outlast a power cut. An error is told once by the
 /// system and never again, so it is never tried twice.
 pub fn sync(fd: impl AsFd) -> Result<()> {
