@@ -21,3 +21,6 @@ pub mod table;
 // Done: thin, one outside world each.
 pub mod folder;
 pub mod store;
+
+// Moved: what goes from one outside world to the next.
+pub mod intake;
