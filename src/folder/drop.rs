@@ -131,29 +131,25 @@ impl Folders {
     }
 
     /// Another configuration: folders whose path stayed keep what was seen there.
-    pub fn reconfigure(&mut self, settings: &[Arc<config::Folder>]) {
+    pub fn reconfigure(&mut self, settings: &[Arc<config::Folder>], now: Moment) {
+        self.read_events(now);
         let is_patient = self.list.first().is_none_or(|f| f.is_patient);
         let mut old: Vec<Option<Folder>> = self.list.drain(..).map(Some).collect();
-        for settings in settings {
-            let same = old.iter_mut().find(|slot| {
-                (slot.as_ref()).is_some_and(|old| old.settings.path == settings.path)
-            });
+        let mut moved: HashMap<usize, usize> = HashMap::new();
+        for (index, settings) in settings.iter().enumerate() {
             let mut folder = Folder::new(settings.clone(), is_patient);
-            if let Some(before) = same.and_then(Option::take) {
-                folder.files = before.files;
-                folder.known = before.known;
-                folder.place = before.place;
-                folder.last_file = before.last_file;
-                folder.rename_all();
+            let same = |before: &Option<Folder>| {
+                before.as_ref().is_some_and(|before| before.settings.path == settings.path)
+            };
+            let position = old.iter().position(same);
+            if let Some(before) = position.and_then(|position| old[position].take()) {
+                moved.extend(position.map(|position| (position, index)));
+                folder.take_over(before);
             }
             self.list.push(folder);
         }
-        // Watches count folders by their place in the list.
-        self.watch = Watch::new().ok();
-        for index in 0..self.list.len() {
-            if self.list[index].place.is_some() {
-                self.rewatch(index);
-            }
+        if let Some(watch) = &mut self.watch {
+            watch.renumber(|folder| moved.get(&folder).copied());
         }
     }
 
@@ -684,13 +680,18 @@ impl Folder {
         self.ready.clear();
     }
 
-    /// After new settings: names mean something else, perhaps.
-    fn rename_all(&mut self) {
+    /// After new settings: names mean something else, perhaps, and waits are longer or shorter.
+    fn take_over(&mut self, before: Folder) {
+        self.files = before.files;
+        self.known = before.known;
+        self.place = before.place;
+        self.gone = before.gone;
+        self.unwatched = before.unwatched;
+        self.last_file = before.last_file;
         for (name, seen) in &mut self.files {
             seen.what = self.names.of(name);
             (seen.due, seen.ready) = (None, None);
         }
-        self.next_scan = Moment::MIN;
     }
 }
 

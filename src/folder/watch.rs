@@ -93,6 +93,17 @@ impl Watch {
         }
     }
 
+    /// Folders have other numbers now; `None`: it is no longer one of them.
+    pub fn renumber(&mut self, new: impl Fn(usize) -> Option<usize>) {
+        let old = std::mem::take(&mut self.folders);
+        for (descriptor, folder) in old {
+            match new(folder) {
+                Some(folder) => drop(self.folders.insert(descriptor, folder)),
+                None => drop(inotify::remove_watch(&self.inotify, descriptor)),
+            }
+        }
+    }
+
     /// All that waits in the queue, in order.
     pub fn read(&mut self) -> io::Result<Vec<Note>> {
         let mut notes = Vec::new();

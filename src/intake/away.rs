@@ -238,6 +238,8 @@ struct OpenRejects {
     delimiter: u8,
     /// The file's columns, by their place in a row; without those that an earlier rejects file added.
     own: Vec<usize>,
+    /// Of a rejects file that came back: its column `_surplus`.
+    surplus: Option<usize>,
     /// Cells of a row that has as many as the header.
     columns: usize,
     /// Several rejects of one line are one row.
@@ -283,6 +285,7 @@ impl Writing<'_> {
             bytes,
             delimiter,
             columns: header.len(),
+            surplus: header.iter().position(|name| name == COLUMNS[0]),
             own,
             last: None,
         })
@@ -313,10 +316,11 @@ impl OpenRejects {
             return Ok(());
         };
         let cell = |n: &usize| reject.cells.get(*n).map_or("", String::as_str);
-        let surplus = match reject.cells.get(self.columns..) {
-            Some(surplus) => surplus.join(&(self.delimiter as char).to_string()),
-            None => String::new(),
-        };
+        // What an earlier rejects file had there is still to be put in its place.
+        let before = self.surplus.map(|n| cell(&n)).filter(|cell| !cell.is_empty());
+        let beyond = reject.cells.get(self.columns..).unwrap_or_default();
+        let surplus: Vec<&str> = before.into_iter().chain(beyond.iter().map(String::as_str)).collect();
+        let surplus = surplus.join(&(self.delimiter as char).to_string());
         let (file, line) = (returned::file_cell(file, &self.member), reject.line.to_string());
         let column = reject.column.as_deref().unwrap_or("");
         let added = [&surplus, &file, &line, column, &reject.code, &reject.reason];

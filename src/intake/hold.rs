@@ -10,7 +10,7 @@ use crate::folder::claim::Claimed;
 use crate::kind::Kind;
 use crate::record::{Batch, BatchRow};
 use crate::reject::Reject;
-use crate::store::{Comparer, FileRow, IntakeSession, Outcome, StoreLookup};
+use crate::store::{Compared, Comparer, FileRow, IntakeSession, Outcome, StoreLookup};
 
 /// `max_change` is about habits; a folder with fewer records has none yet.
 const CHANGE_COUNTED_FROM: u64 = 100;
@@ -248,7 +248,7 @@ impl Wants {
 struct Found {
     rows: u64,
     cut: Option<read::Cut>,
-    /// Records that would change; one that stands several times counts each time.
+    /// Records that would change.
     changed: u64,
     /// Orders that are too old.
     old: u64,
@@ -320,7 +320,9 @@ impl Sink for Counting<'_> {
         }
         if let Some(comparer) = &mut self.comparer {
             let outcomes = comparer.compare(batch)?;
-            let changes = |outcome: &&Outcome| matches!(outcome, Outcome::Changed(_));
+            let changes = |compared: &&Compared| {
+                compared.counts && matches!(compared.outcome, Outcome::Changed(_))
+            };
             self.found.changed += outcomes.iter().filter(changes).count() as u64;
         }
         if let Some(oldest_ms) = self.ages {

@@ -14,7 +14,7 @@ use crate::kind::Kind;
 use crate::mapping::{ColumnUse, Lookup};
 use crate::record::{Act, Batch, Content};
 use crate::reject::Reject;
-use crate::store::{Comparer, Outcome, StoreLookup};
+use crate::store::{Compared, Comparer, Outcome, Store, StoreLookup};
 
 /// Changes, samples and rejects that are listed of one file at most; counts count all.
 pub const LISTED_MAX: usize = 1_000;
@@ -88,20 +88,26 @@ pub struct Sample {
 }
 
 /// Says what files would do, as if they were dropped in this order; each with the settings that it
-/// would be read with. `reader` opens a connection that looks (`Store::look`); `None`: there is no
-/// store yet, and all is new.
+/// would be read with. `reader` opens a connection that looks (`Store::look`); where it gives none,
+/// there is no store yet: an empty one, in a folder of its own that goes with this call, stands for it.
 pub fn dry_run(
     files: &[(PathBuf, config::Folder)],
     circumstances: &dyn Fn(&config::Folder) -> CircumstancesOf,
     reader: &dyn Fn() -> crate::store::Result<Option<Connection>>,
     scratch_dir: &Path,
 ) -> Result<Vec<PlannedFile>> {
-    let comparer = match reader()? {
-        Some(reader) => Some(Comparer::new(reader, scratch_dir)?),
-        None => None,
+    let first = reader()?;
+    let nowhere = match first {
+        Some(_) => None,
+        None => Some(EmptyStore::new()?),
     };
+    let look = || match &nowhere {
+        None => Ok(reader()?.ok_or(crate::folder::Error::Gone)?),
+        Some(empty) => Ok::<Connection, Error>(empty.store.reader()?),
+    };
+    let scratch_dir = nowhere.as_ref().map_or(scratch_dir, |empty| empty.dir.path());
     let mut comparing = Comparing {
-        comparer,
+        comparer: Comparer::new(look()?, scratch_dir)?,
         seen: HashSet::new(),
         planned: PlannedFile::default(),
     };
@@ -114,11 +120,8 @@ pub fn dry_run(
             ..PlannedFile::default()
         };
         comparing.seen.clear();
-        let lookup: Box<dyn Lookup> = match reader()? {
-            Some(reader) => Box::new(StoreLookup::new(reader)),
-            None => Box::new(Nobody),
-        };
-        match plan_one(path, folder, &circumstances(folder), &*lookup, &mut comparing) {
+        let lookup = StoreLookup::new(look()?);
+        match plan_one(path, folder, &circumstances(folder), &lookup, &mut comparing) {
             Ok(()) => {}
             Err(Error::Unreadable(reason)) => comparing.planned.unreadable = Some(reason),
             Err(error) => return Err(error),
@@ -176,9 +179,9 @@ fn plan_one(
 
 /// Compares batches with the store, and notes what they would do.
 struct Comparing {
-    comparer: Option<Comparer>,
-    /// Keys of this file: a record counts once, by the first thing that happens to it.
-    seen: HashSet<u128>,
+    comparer: Comparer,
+    /// Keys of this file: a record counts once a file, by the first that it does to it.
+    seen: HashSet<u64>,
     planned: PlannedFile,
 }
 
@@ -191,13 +194,10 @@ impl Sink for Comparing {
         batch: &mut Batch,
         rejects: &mut Vec<Reject>,
     ) -> Result<()> {
-        let outcomes = match &mut self.comparer {
-            Some(comparer) => comparer.compare(batch)?,
-            None => self.all_new(batch),
-        };
-        for (row, outcome) in batch.rows.iter().zip(outcomes) {
+        let compared = self.comparer.compare(batch)?;
+        for (row, compared) in batch.rows.iter().zip(compared) {
             let key = batch.key(row);
-            self.note(row.kind, key, outcome);
+            self.note(row.kind, key, compared);
             if self.planned.samples.len() < SAMPLES_MAX && row.act == Act::Upsert {
                 let fields = batch.shapes[row.shape].fields();
                 let content = Content::decode(fields, batch.values(row)).unwrap_or_default();
@@ -223,18 +223,17 @@ impl Sink for Comparing {
 }
 
 impl Comparing {
-    fn note(&mut self, kind: Kind, key: &str, outcome: Outcome) {
+    fn note(&mut self, kind: Kind, key: &str, compared: Compared) {
         // A customer that an orders file brings along does not count.
-        let counts = Some(kind) == self.planned.kind || self.planned.kind != Some(Kind::Orders);
-        let mark = xxhash_rust::xxh3::xxh3_128(format!("{} {key}", kind.code()).as_bytes());
-        let first = counts && self.seen.insert(mark);
-        let once = u64::from(first);
-        let sent = match outcome {
+        let is_own = kind == Kind::Orders || self.planned.kind != Some(Kind::Orders);
+        let mark = xxhash_rust::xxh3::xxh3_64(format!("{} {key}", kind.code()).as_bytes());
+        let once = u64::from(is_own && self.seen.insert(mark));
+        let sent = match compared.outcome {
             Outcome::New => {
                 self.planned.new += once;
                 Sent::New
             }
-            Outcome::Unchanged | Outcome::Nothing => {
+            Outcome::Unchanged => {
                 self.planned.unchanged += once;
                 return;
             }
@@ -260,27 +259,18 @@ impl Comparing {
         };
         self.planned.to_send.push((kind, key.to_owned(), sent));
     }
-
-    /// Without a store the first row of a key makes a record, and later ones change it.
-    fn all_new(&self, batch: &Batch) -> Vec<Outcome> {
-        (batch.rows.iter())
-            .map(|row| match row.act {
-                Act::Delete => Outcome::Nothing,
-                Act::Upsert | Act::CreateOnly => Outcome::New,
-            })
-            .collect()
-    }
 }
 
-/// A store without records.
-struct Nobody;
+/// Stands for the store where there is none yet.
+struct EmptyStore {
+    store: Store,
+    dir: tempfile::TempDir,
+}
 
-impl Lookup for Nobody {
-    fn customers_by_email(&self, _email: &str) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn skus_by_code(&self, _code: &str) -> Vec<String> {
-        Vec::new()
+impl EmptyStore {
+    fn new() -> Result<EmptyStore> {
+        let dir = tempfile::tempdir()?;
+        let store = Store::open(dir.path())?;
+        Ok(EmptyStore { store, dir })
     }
 }

@@ -158,7 +158,8 @@ impl Intake {
     /// One look and one thing done. `false`: there was nothing to do.
     pub fn turn(&mut self) -> Result<bool> {
         if let Some((config, presets)) = self.control.take_reconfigured() {
-            self.folders.reconfigure(&settings_of(&config));
+            let now = self.now();
+            self.folders.reconfigure(&settings_of(&config), now);
             (self.site.config, self.site.presets) = (config, presets);
             self.reload()?;
         }
@@ -222,6 +223,11 @@ impl Intake {
             self.site.store.set_text(ENDED_WELL, "1")?;
         }
         self.save()
+    }
+
+    #[cfg(test)]
+    pub fn folders_look(&mut self) {
+        self.folders.look(self.site.clock.boot_ms());
     }
 
     fn now(&self) -> Moment {

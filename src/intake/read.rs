@@ -10,7 +10,6 @@ use jiff::civil::Date;
 use super::known::Known;
 use super::returned::{self, Original, Returned};
 use crate::config;
-use crate::kind::Kind;
 use crate::mapping::{Decided, Lookup, MetadataTypes, Place, Reading};
 use crate::preset::{Presets, Recognised};
 use crate::record::Batch;
@@ -257,11 +256,6 @@ pub trait Sink {
         batch: &mut Batch,
         rejects: &mut Vec<Reject>,
     ) -> Result<(), Self::Error>;
-
-    /// Keys of rows that `take` does not get as records: spared or rejected ones.
-    fn present(&mut self, _kind: Kind, _keys: &[&str]) -> Result<(), Self::Error> {
-        Ok(())
-    }
 }
 
 /// Reads one table from its first row to its last.

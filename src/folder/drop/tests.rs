@@ -303,7 +303,7 @@ fn new_settings_keep_what_was_seen() {
     let mut other = settings(stage.path(""));
     other.path = stage.dir.path().join("drop");
     other.files = vec!["*.txt".into()];
-    stage.folders.reconfigure(&[Arc::new(other)]);
+    stage.folders.reconfigure(&[Arc::new(other)], stage.now);
     stage.pass(12 * SETTLE);
     assert_eq!(stage.take(), "");
     drop(file);
