@@ -139,7 +139,9 @@ impl Folders {
         for (index, settings) in settings.iter().enumerate() {
             let mut folder = Folder::new(settings.clone(), is_patient);
             let same = |before: &Option<Folder>| {
-                before.as_ref().is_some_and(|before| before.settings.path == settings.path)
+                before
+                    .as_ref()
+                    .is_some_and(|before| before.settings.path == settings.path)
             };
             let position = old.iter().position(same);
             if let Some(before) = position.and_then(|position| old[position].take()) {
@@ -275,14 +277,19 @@ impl Folders {
                 folder.gone = None;
                 folder.compare(entries, now);
             }
-            Err(error) => folder.gone = Some(format!("cannot be listed: {}", super::io_text(&error))),
+            Err(error) => {
+                folder.gone = Some(format!("cannot be listed: {}", super::io_text(&error)))
+            }
         }
     }
 
     /// The folder was not there, or is another one by now.
     fn find_place(&mut self, index: usize, now: Moment) {
         let folder = &mut self.list[index];
-        let was_mount = folder.place.take().is_some_and(|p| p.is_mount || p.is_unmounted);
+        let was_mount = folder
+            .place
+            .take()
+            .is_some_and(|p| p.is_mount || p.is_unmounted);
         folder.clear();
         if let Some(watch) = &mut self.watch {
             watch.remove(index);
@@ -302,7 +309,9 @@ impl Folders {
     /// Watched before it is listed, so that nothing falls between.
     fn rewatch(&mut self, index: usize) {
         let folder = &mut self.list[index];
-        let Some(place) = &mut folder.place else { return };
+        let Some(place) = &mut folder.place else {
+            return;
+        };
         folder.unwatched = None;
         if self.watch.is_none() {
             self.watch = Watch::new().ok();
@@ -346,7 +355,8 @@ impl Place {
 fn gone_text(error: &std::io::Error) -> String {
     match rustix::io::Errno::from_io_error(error) {
         Some(rustix::io::Errno::NOENT) => {
-            "the folder is not there; make it, or mount what it is on, and it is taken up by itself".into()
+            "the folder is not there; make it, or mount what it is on, and it is taken up by itself"
+                .into()
         }
         _ => format!("the folder cannot be opened: {}", super::io_text(error)),
     }
@@ -428,10 +438,16 @@ impl Folder {
             Some(place) => {
                 let why = match &self.unwatched {
                     Some(why) => why.clone(),
-                    None => format!("{} tells of no writing by other hosts", place.file_system.name),
+                    None => format!(
+                        "{} tells of no writing by other hosts",
+                        place.file_system.name
+                    ),
                 };
                 let every = self.poll_ms() / 1000;
-                ("polled", Some(format!("looked through every {every} s: {why}")))
+                (
+                    "polled",
+                    Some(format!("looked through every {every} s: {why}")),
+                )
             }
         }
     }
@@ -443,7 +459,9 @@ impl Folder {
 
     /// Whether a file here will be complete by itself: `sync` waits for it.
     pub fn is_settling(&self) -> bool {
-        self.files.values().any(|seen| seen.what == Use::Take && seen.is_settling)
+        self.files
+            .values()
+            .any(|seen| seen.what == Use::Take && seen.is_settling)
     }
 
     /// The first of those that wait for something but time, and why.
@@ -566,12 +584,18 @@ impl Folder {
         }
         match scan::open_folder(&self.settings.path).and_then(|(fd, _)| scan::look(fd, name)) {
             Ok(what) => self.settle_as(name, what, now),
-            Err(error) => self.put_off(name, format!("cannot be looked at: {}", super::io_text(&error)), now),
+            Err(error) => self.put_off(
+                name,
+                format!("cannot be looked at: {}", super::io_text(&error)),
+                now,
+            ),
         }
     }
 
     fn settle_as(&mut self, name: &OsStr, what: Option<What>, now: Moment) {
-        let Some(seen) = self.files.get_mut(name) else { return };
+        let Some(seen) = self.files.get_mut(name) else {
+            return;
+        };
         let stat = match what {
             Some(What::File(stat)) => stat,
             Some(What::Other) if seen.what == Use::Take => {
@@ -641,7 +665,9 @@ impl Folder {
         ready: Option<(Moment, u64, i64)>,
         why: Option<String>,
     ) {
-        let Some(seen) = self.files.get_mut(name) else { return };
+        let Some(seen) = self.files.get_mut(name) else {
+            return;
+        };
         (seen.why, seen.is_settling) = (why, false);
         if seen.due != due {
             if let Some(before) = seen.due.take() {
@@ -655,7 +681,8 @@ impl Folder {
             if let Some((since, after, mtime)) = seen.ready.take() {
                 self.ready.remove(&(since, after, mtime, name.to_owned()));
             }
-            self.ready.extend(ready.map(|(since, after, mtime)| (since, after, mtime, name.to_owned())));
+            self.ready
+                .extend(ready.map(|(since, after, mtime)| (since, after, mtime, name.to_owned())));
             seen.ready = ready;
         }
     }

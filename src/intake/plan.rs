@@ -105,7 +105,9 @@ pub fn dry_run(
         None => Ok(reader()?.ok_or(crate::folder::Error::Gone)?),
         Some(empty) => Ok::<Connection, Error>(empty.store.reader()?),
     };
-    let scratch_dir = nowhere.as_ref().map_or(scratch_dir, |empty| empty.dir.path());
+    let scratch_dir = nowhere
+        .as_ref()
+        .map_or(scratch_dir, |empty| empty.dir.path());
     let mut comparing = Comparing {
         comparer: Comparer::new(look()?, scratch_dir)?,
         seen: HashSet::new(),
@@ -121,7 +123,13 @@ pub fn dry_run(
         };
         comparing.seen.clear();
         let lookup = StoreLookup::new(look()?);
-        match plan_one(path, folder, &circumstances(folder), &lookup, &mut comparing) {
+        match plan_one(
+            path,
+            folder,
+            &circumstances(folder),
+            &lookup,
+            &mut comparing,
+        ) {
             Ok(()) => {}
             Err(Error::Unreadable(reason)) => comparing.planned.unreadable = Some(reason),
             Err(error) => return Err(error),
@@ -147,7 +155,11 @@ fn plan_one(
     comparing: &mut Comparing,
 ) -> Result<()> {
     let claimed = Claimed::by_hand(path).map_err(|error| {
-        Error::Waits(format!("{}: {}", path.display(), crate::folder::io_text(&error)))
+        Error::Waits(format!(
+            "{}: {}",
+            path.display(),
+            crate::folder::io_text(&error)
+        ))
     })?;
     let circumstances = Circumstances {
         folder,
@@ -188,12 +200,7 @@ struct Comparing {
 impl Sink for Comparing {
     type Error = Error;
 
-    fn take(
-        &mut self,
-        member: &str,
-        batch: &mut Batch,
-        rejects: &mut Vec<Reject>,
-    ) -> Result<()> {
+    fn take(&mut self, member: &str, batch: &mut Batch, rejects: &mut Vec<Reject>) -> Result<()> {
         let compared = self.comparer.compare(batch)?;
         for (row, compared) in batch.rows.iter().zip(compared) {
             let key = batch.key(row);

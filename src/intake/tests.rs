@@ -133,7 +133,9 @@ impl Stage {
     fn check_files(&self, expected: &[&str]) {
         let mut found = Vec::new();
         for place in ["", "archive", "rejects"] {
-            let Ok(entries) = fs::read_dir(self.path(place)) else { continue };
+            let Ok(entries) = fs::read_dir(self.path(place)) else {
+                continue;
+            };
             for entry in entries {
                 let path = entry.unwrap().path();
                 if path.is_file() {
@@ -160,7 +162,13 @@ fn records(store: &Store) -> Vec<String> {
         )
         .unwrap();
     let rows = statement
-        .query_map([], |row| Ok(format!("{} {}", row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
+        .query_map([], |row| {
+            Ok(format!(
+                "{} {}",
+                row.get::<_, String>(0)?,
+                row.get::<_, String>(1)?
+            ))
+        })
         .unwrap();
     rows.map(|row| row.unwrap()).collect()
 }
@@ -168,7 +176,14 @@ fn records(store: &Store) -> Vec<String> {
 fn counts(row: &FileRow) -> String {
     format!(
         "{} rows {} new {} changed {} unchanged {} deleted {} rejected {} skipped {}",
-        row.state.name(), row.rows, row.new, row.changed, row.unchanged, row.deleted, row.rejected, row.skipped
+        row.state.name(),
+        row.rows,
+        row.new,
+        row.changed,
+        row.unchanged,
+        row.deleted,
+        row.rejected,
+        row.skipped
     )
 }
 
@@ -176,24 +191,42 @@ fn counts(row: &FileRow) -> String {
 fn a_dropped_file_is_stored_and_archived() {
     let mut stage = Stage::new(|_| {});
     let row = stage.take("a.csv", "source_id,name\n1,Ann\n2,Bob\n");
-    assert_eq!(counts(&row), "stored rows 2 new 2 changed 0 unchanged 0 deleted 0 rejected 0 skipped 0");
+    assert_eq!(
+        counts(&row),
+        "stored rows 2 new 2 changed 0 unchanged 0 deleted 0 rejected 0 skipped 0"
+    );
     stage.check_records(&[r#"1 ["Ann"]"#, r#"2 ["Bob"]"#]);
     stage.check_files(&["archive/20261125T021952Z-a.csv"]);
     assert_eq!(row.archive_name.as_deref(), Some("20261125T021952Z-a.csv"));
-    assert_eq!(row.hash, Some(*blake3::hash(b"source_id,name\n1,Ann\n2,Bob\n").as_bytes()));
+    assert_eq!(
+        row.hash,
+        Some(*blake3::hash(b"source_id,name\n1,Ann\n2,Bob\n").as_bytes())
+    );
 }
 
 #[test]
 fn the_same_rows_again_change_nothing_and_the_last_file_wins() {
     let mut stage = Stage::new(|_| {});
-    let (a, b) = ("source_id,name\n1,Ann\n2,Bob\n", "source_id,name\n1,Anne\n2,Bob\n");
+    let (a, b) = (
+        "source_id,name\n1,Ann\n2,Bob\n",
+        "source_id,name\n1,Anne\n2,Bob\n",
+    );
     stage.take("a.csv", a);
     let again = stage.take("a.csv", a);
-    assert_eq!(counts(&again), "stored rows 2 new 0 changed 0 unchanged 2 deleted 0 rejected 0 skipped 0");
+    assert_eq!(
+        counts(&again),
+        "stored rows 2 new 0 changed 0 unchanged 2 deleted 0 rejected 0 skipped 0"
+    );
     let other = stage.take("a.csv", b);
-    assert_eq!(counts(&other), "stored rows 2 new 0 changed 1 unchanged 1 deleted 0 rejected 0 skipped 0");
+    assert_eq!(
+        counts(&other),
+        "stored rows 2 new 0 changed 1 unchanged 1 deleted 0 rejected 0 skipped 0"
+    );
     let back = stage.take("a.csv", a);
-    assert_eq!(counts(&back), "stored rows 2 new 0 changed 1 unchanged 1 deleted 0 rejected 0 skipped 0");
+    assert_eq!(
+        counts(&back),
+        "stored rows 2 new 0 changed 1 unchanged 1 deleted 0 rejected 0 skipped 0"
+    );
     stage.check_records(&[r#"1 ["Ann"]"#, r#"2 ["Bob"]"#]);
     stage.check_files(&[
         "archive/20261125T021952Z-a-1.csv",
@@ -222,29 +255,51 @@ fn a_key_that_comes_back_to_what_it_was_is_not_taken_for_unchanged() {
 #[test]
 fn rejected_rows_come_back_mended() {
     let mut stage = Stage::new(|_| {});
-    let row = stage.take("a.csv", "source_id;name;birthdate\n1;Ann;1990-02-31\n2;=Bob;1990-02-03\n3;=Eve;x;y\n");
-    assert_eq!(counts(&row), "stored rows 3 new 1 changed 0 unchanged 0 deleted 0 rejected 2 skipped 0");
+    let row = stage.take(
+        "a.csv",
+        "source_id;name;birthdate\n1;Ann;1990-02-31\n2;=Bob;1990-02-03\n3;=Eve;x;y\n",
+    );
+    assert_eq!(
+        counts(&row),
+        "stored rows 3 new 1 changed 0 unchanged 0 deleted 0 rejected 2 skipped 0"
+    );
     let name = "rejects/20261125T021952Z-a.csv.rejects.csv";
     stage.check_files(&["archive/20261125T021952Z-a.csv", name]);
     let text = stage.read(name);
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "\u{feff}source_id;name;birthdate;_surplus;_file;_line;_column;_code;_reason");
-    assert!(lines[1].starts_with("1;Ann;1990-02-31;;1;2;birthdate;date;"), "{}", lines[1]);
+    assert_eq!(
+        lines[0],
+        "\u{feff}source_id;name;birthdate;_surplus;_file;_line;_column;_code;_reason"
+    );
+    assert!(
+        lines[1].starts_with("1;Ann;1990-02-31;;1;2;birthdate;date;"),
+        "{}",
+        lines[1]
+    );
     assert!(lines[2].starts_with("3;'=Eve;x;y;1;4;"), "{}", lines[2]);
     assert_eq!(row.rejects_names, ["20261125T021952Z-a.csv.rejects.csv"]);
 
     let mended = text.replace("1990-02-31", "1990-02-28");
     let row = stage.take("back.csv", mended);
-    assert_eq!(counts(&row), "stored rows 2 new 1 changed 0 unchanged 0 deleted 0 rejected 1 skipped 0");
+    assert_eq!(
+        counts(&row),
+        "stored rows 2 new 1 changed 0 unchanged 0 deleted 0 rejected 1 skipped 0"
+    );
     let second = fs::read_dir(stage.path("rejects")).unwrap().count();
     assert_eq!(second, 2);
     let text = stage.read("rejects/20261125T021952Z-back.csv.rejects.csv");
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "\u{feff}source_id;name;birthdate;_surplus;_file;_line;_column;_code;_reason");
+    assert_eq!(
+        lines[0],
+        "\u{feff}source_id;name;birthdate;_surplus;_file;_line;_column;_code;_reason"
+    );
     let mended = text.replace("x;y;", "1990-01-01;;");
     let row = stage.take("back.csv", mended);
     assert_eq!(stage.site.store.rejects_of(row.id).unwrap(), []);
-    assert_eq!(counts(&row), "stored rows 1 new 1 changed 0 unchanged 0 deleted 0 rejected 0 skipped 0");
+    assert_eq!(
+        counts(&row),
+        "stored rows 1 new 1 changed 0 unchanged 0 deleted 0 rejected 0 skipped 0"
+    );
     stage.check_records(&[
         r#"1 ["1990-02-28","Ann"]"#,
         r#"2 ["1990-02-03","=Bob"]"#,
@@ -258,11 +313,17 @@ fn a_key_that_a_spreadsheet_damaged_is_rejected() {
     stage.take("a.csv", "source_id,birthdate\n0042,x\n");
     let text = stage.read("rejects/20261125T021952Z-a.csv.rejects.csv");
     let row = stage.take("b.csv", text.replace("0042,x", "42,1990-01-01"));
-    assert_eq!(counts(&row), "stored rows 1 new 0 changed 0 unchanged 0 deleted 0 rejected 1 skipped 0");
+    assert_eq!(
+        counts(&row),
+        "stored rows 1 new 0 changed 0 unchanged 0 deleted 0 rejected 1 skipped 0"
+    );
     let rejects = stage.site.store.rejects_of(row.id).unwrap();
     assert_eq!(rejects[0].code, "bad_key");
     let row = stage.take("c.csv", text.replace("0042,x", "0042,1990-01-01"));
-    assert_eq!(counts(&row), "stored rows 1 new 1 changed 0 unchanged 0 deleted 0 rejected 0 skipped 0");
+    assert_eq!(
+        counts(&row),
+        "stored rows 1 new 1 changed 0 unchanged 0 deleted 0 rejected 0 skipped 0"
+    );
 }
 
 #[test]
@@ -272,7 +333,11 @@ fn what_is_no_table_goes_to_rejects_whole() {
     assert_eq!(row.state, FileState::Unreadable);
     let moved = "rejects/20261125T021952Z-a.csv";
     stage.check_files(&[moved, "rejects/20261125T021952Z-a.csv.reason.txt"]);
-    assert!(stage.read("rejects/20261125T021952Z-a.csv.reason.txt").contains(row.reason.as_ref().unwrap()));
+    assert!(
+        stage
+            .read("rejects/20261125T021952Z-a.csv.reason.txt")
+            .contains(row.reason.as_ref().unwrap())
+    );
     stage.check_records(&[]);
 }
 
@@ -283,15 +348,23 @@ fn a_full_list_that_lacks_too_much_is_held_and_accepted_by_number() {
         f.max_delete_percent = 5.0;
     });
     let list = |from: u32| {
-        (from..=40).fold(String::from("source_id,name\n"), |list, n| list + &format!("{n:02},x\n"))
+        (from..=40).fold(String::from("source_id,name\n"), |list, n| {
+            list + &format!("{n:02},x\n")
+        })
     };
     stage.take("a.csv", list(1));
     // Two of forty are five in a hundred.
     let row = stage.take("b.csv", list(3));
-    assert_eq!(counts(&row), "stored rows 38 new 0 changed 0 unchanged 38 deleted 2 rejected 0 skipped 0");
+    assert_eq!(
+        counts(&row),
+        "stored rows 38 new 0 changed 0 unchanged 38 deleted 2 rejected 0 skipped 0"
+    );
     let held = stage.take("c.csv", list(6));
     assert_eq!(held.state, FileState::Held);
-    assert_eq!((held.held_code.as_deref(), held.held_number), (Some("deletes"), Some(3)));
+    assert_eq!(
+        (held.held_code.as_deref(), held.held_number),
+        (Some("deletes"), Some(3))
+    );
     assert_eq!(records(&stage.site.store).len(), 38);
     assert!(stage.path("c.csv").exists());
     stage.pass(600_000);
@@ -308,7 +381,10 @@ fn a_full_list_without_rows_is_held_and_a_later_one_discards_it() {
     let mut stage = Stage::new(|f| f.missing = Missing::Delete);
     stage.take("a.csv", "source_id,name\n1,Ann\n2,Bob\n");
     let held = stage.take("b.csv", "source_id,name\n");
-    assert_eq!((held.state, held.held_code.as_deref()), (FileState::Held, Some("empty")));
+    assert_eq!(
+        (held.state, held.held_code.as_deref()),
+        (FileState::Held, Some("empty"))
+    );
     stage.take("c.csv", "source_id,name\n1,Ann\n2,Bob\n");
     assert_eq!(stage.row(held.id).state, FileState::Discarded);
     stage.check_files(&[
@@ -324,17 +400,26 @@ fn a_rejected_row_counts_as_present_in_a_full_list() {
     let mut stage = Stage::new(|f| f.missing = Missing::Delete);
     stage.take("a.csv", "source_id,birthdate\n1,1990-01-01\n2,1990-01-01\n");
     let row = stage.take("b.csv", "source_id,birthdate\n1,1990-01-01\n2,x\n");
-    assert_eq!(counts(&row), "stored rows 2 new 0 changed 0 unchanged 1 deleted 0 rejected 1 skipped 0");
+    assert_eq!(
+        counts(&row),
+        "stored rows 2 new 0 changed 0 unchanged 1 deleted 0 rejected 1 skipped 0"
+    );
     assert_eq!(records(&stage.site.store).len(), 2);
 }
 
 #[test]
 fn a_column_that_is_missing_holds_the_file_until_its_header_is_known() {
     let mut stage = Stage::new(|_| {});
-    let (wide, narrow) = ("source_id,name,phone\n1,Ann,1\n", "source_id,name\n1,Anne\n");
+    let (wide, narrow) = (
+        "source_id,name,phone\n1,Ann,1\n",
+        "source_id,name\n1,Anne\n",
+    );
     stage.take("a.csv", wide);
     let held = stage.take("b.csv", narrow);
-    assert_eq!((held.state, held.held_code.as_deref()), (FileState::Held, Some("columns")));
+    assert_eq!(
+        (held.state, held.held_code.as_deref()),
+        (FileState::Held, Some("columns"))
+    );
     assert!(held.reason.as_ref().unwrap().contains("phone"));
     stage.site.store.accept(held.id).unwrap();
     stage.control.wake();
@@ -355,7 +440,10 @@ fn a_file_that_changes_too_much_is_held() {
     stage.take("a.csv", list(0));
     assert_eq!(stage.take("b.csv", list(20)).state, FileState::Stored);
     let held = stage.take("c.csv", list(60));
-    assert_eq!((held.held_code.as_deref(), held.held_number), (Some("changes"), Some(40)));
+    assert_eq!(
+        (held.held_code.as_deref(), held.held_number),
+        (Some("changes"), Some(40))
+    );
 }
 
 #[test]
@@ -373,7 +461,10 @@ fn orders_too_old_for_a_live_folder_are_held() {
     let old = "source_id,amount,metadata.created_at\n1,5.00,2020-01-01T10:00:00Z\n";
     let mut stage = Stage::new(|f| f.kind = Kind::Orders);
     let held = stage.take("a.csv", old);
-    assert_eq!((held.state, held.held_code.as_deref()), (FileState::Held, Some("orders")));
+    assert_eq!(
+        (held.state, held.held_code.as_deref()),
+        (FileState::Held, Some("orders"))
+    );
     let mut stage = Stage::new(|f| {
         f.kind = Kind::Orders;
         f.history = true;
@@ -403,14 +494,20 @@ fn a_marker_goes_with_its_file() {
     stage.drop("a.csv", "source_id,name\n1,Ann\n");
     stage.drop("a.csv.ok", "");
     stage.work();
-    stage.check_files(&["archive/20261125T021952Z-a.csv", "archive/20261125T021952Z-a.csv.ok"]);
+    stage.check_files(&[
+        "archive/20261125T021952Z-a.csv",
+        "archive/20261125T021952Z-a.csv.ok",
+    ]);
 }
 
 #[test]
 fn a_broken_gzip_stores_what_is_whole_and_says_where_it_ends() {
     let mut text = String::from("source_id,name\n");
     for n in 0..20_000 {
-        text.push_str(&format!("{n},{}\n", blake3::hash(format!("{n}").as_bytes()).to_hex()));
+        text.push_str(&format!(
+            "{n},{}\n",
+            blake3::hash(format!("{n}").as_bytes()).to_hex()
+        ));
     }
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(text.as_bytes()).unwrap();
@@ -418,7 +515,12 @@ fn a_broken_gzip_stores_what_is_whole_and_says_where_it_ends() {
     let mut stage = Stage::new(|_| {});
     let row = stage.take("a.csv.gz", &packed[..packed.len() / 2]);
     assert_eq!(row.state, FileState::Stored);
-    assert_eq!((row.rejected, row.new > 5_000), (1, true), "{}", counts(&row));
+    assert_eq!(
+        (row.rejected, row.new > 5_000),
+        (1, true),
+        "{}",
+        counts(&row)
+    );
     assert_eq!(row.new, row.rows);
 }
 
@@ -432,7 +534,9 @@ fn a_name_that_is_no_utf8_is_taken_and_archived_under_its_own_bytes() {
     fs::rename(there, stage.path("").join(OsStr::from_bytes(b"a\xffz.csv"))).unwrap();
     stage.work();
     assert_eq!(stage.newest().name, "a\\xffz.csv");
-    let archived = stage.path("archive").join(OsStr::from_bytes(b"20261125T021952Z-a\xffz.csv"));
+    let archived = stage
+        .path("archive")
+        .join(OsStr::from_bytes(b"20261125T021952Z-a\xffz.csv"));
     assert!(archived.exists());
 }
 
@@ -482,7 +586,9 @@ fn without_room_no_file_is_begun_and_it_goes_on_by_itself() {
     assert_eq!(board.folders[0].state, "full");
     assert!(board.blocked.unwrap().reason.contains("min_free"));
     config.retention.min_free = 0;
-    stage.control.reconfigure(Arc::new(config), stage.site.presets.clone());
+    stage
+        .control
+        .reconfigure(Arc::new(config), stage.site.presets.clone());
     stage.pass(60_000);
     stage.check_records(&[r#"1 ["Ann"]"#]);
     assert_eq!(stage.control.look().folders[0].state, "watched");
@@ -491,7 +597,11 @@ fn without_room_no_file_is_begun_and_it_goes_on_by_itself() {
 #[test]
 fn a_paused_folder_takes_nothing_until_it_is_resumed() {
     let mut stage = Stage::new(|_| {});
-    stage.site.store.pause(Some("drop"), store::meta::Pause::Open).unwrap();
+    stage
+        .site
+        .store
+        .pause(Some("drop"), store::meta::Pause::Open)
+        .unwrap();
     stage.drop("a.csv", "source_id,name\n1,Ann\n");
     stage.work();
     stage.check_records(&[]);
@@ -582,7 +692,11 @@ fn die_at(stage: &mut Stage, batch: usize) -> bool {
     let mut n = 0;
     let mut between = || {
         n += 1;
-        if n > batch { Err(Error::Stopped) } else { Ok(()) }
+        if n > batch {
+            Err(Error::Stopped)
+        } else {
+            Ok(())
+        }
     };
     let settings = stage.site.config.folders[0].clone();
     take::take(&stage.site, &settings, &row, &claimed, &mut between).is_err()
@@ -609,7 +723,10 @@ fn killed_at_any_batch_the_end_is_the_same() {
         assert_eq!(counts(&row), expected, "killed at batch {batch}");
         assert_eq!(row.crashes, 1);
         assert_eq!(records(&stage.site.store), records_expected);
-        assert_eq!(stage.read("rejects/20261125T021952Z-a.csv.rejects.csv"), rejects_expected);
+        assert_eq!(
+            stage.read("rejects/20261125T021952Z-a.csv.rejects.csv"),
+            rejects_expected
+        );
         stage.check_files(&[
             "archive/20261125T021952Z-a.csv",
             "rejects/20261125T021952Z-a.csv.rejects.csv",
@@ -636,7 +753,10 @@ fn a_file_that_kills_the_process_three_times_is_set_aside() {
         "rejects/20261125T021952Z-a.csv",
         "rejects/20261125T021952Z-a.csv.reason.txt",
     ]);
-    assert_eq!(stage.take("b.csv", "source_id,name\n1,Ann\n").state, FileState::Stored);
+    assert_eq!(
+        stage.take("b.csv", "source_id,name\n1,Ann\n").state,
+        FileState::Stored
+    );
 }
 
 #[test]
@@ -654,7 +774,10 @@ fn a_stop_that_was_asked_for_is_no_crash() {
         stage.restart();
     }
     stage.work();
-    assert_eq!(counts(&stage.newest()), "stored rows 9000 new 9000 changed 0 unchanged 0 deleted 0 rejected 0 skipped 0");
+    assert_eq!(
+        counts(&stage.newest()),
+        "stored rows 9000 new 9000 changed 0 unchanged 0 deleted 0 rejected 0 skipped 0"
+    );
 }
 
 #[test]
@@ -664,11 +787,22 @@ fn after_each_step_of_moving_away_a_restart_finds_the_rest() {
         stage.drop("a.csv", "source_id,birthdate\n1,x\n2,1990-01-01\n");
         // Stored, and nothing more.
         let path = stage.path("a.csv");
-        let id = stage.site.store.arrive(&arrival(&path), stage.site.clock.utc_ms()).unwrap();
+        let id = stage
+            .site
+            .store
+            .arrive(&arrival(&path), stage.site.clock.utc_ms())
+            .unwrap();
         let (place, _) = crate::folder::scan::open_folder(path.parent().unwrap()).unwrap();
         let claimed = crate::folder::claim::claim(&place, std::ffi::OsStr::new("a.csv")).unwrap();
         let settings = stage.site.config.folders[0].clone();
-        take::take(&stage.site, &settings, &stage.row(id), &claimed, &mut || Ok(())).unwrap();
+        take::take(
+            &stage.site,
+            &settings,
+            &stage.row(id),
+            &claimed,
+            &mut || Ok(()),
+        )
+        .unwrap();
         let (archive, rejects) = (stage.path("archive"), stage.path("rejects"));
         match step {
             // A rejects file is half written.
@@ -736,7 +870,10 @@ fn an_imported_file_stays_where_it_is() {
     fs::write(&path, "source_id,birthdate\n1,x\n2,1990-01-01\n").unwrap();
     let settings = stage.site.config.folders[0].clone();
     let row = import::import(&stage.site, &settings, &path, &stage.control).unwrap();
-    assert_eq!(counts(&row), "stored rows 2 new 1 changed 0 unchanged 0 deleted 0 rejected 1 skipped 0");
+    assert_eq!(
+        counts(&row),
+        "stored rows 2 new 1 changed 0 unchanged 0 deleted 0 rejected 1 skipped 0"
+    );
     assert!(path.exists());
     stage.check_files(&["rejects/20261125T021952Z-hand.csv.rejects.csv"]);
     assert!(stage.site.store.open_files().unwrap().is_empty());
@@ -747,7 +884,11 @@ fn a_dry_run_says_what_would_be_and_changes_nothing() {
     let mut stage = Stage::new(|_| {});
     stage.take("a.csv", "source_id,name\n1,Ann\n2,Bob\n");
     let path = stage.dir.path().join("plan.csv");
-    fs::write(&path, "source_id,name,birthdate\n1,Anne,\n2,Bob,\n3,Eve,\n4,Kim,x\n").unwrap();
+    fs::write(
+        &path,
+        "source_id,name,birthdate\n1,Anne,\n2,Bob,\n3,Eve,\n4,Kim,x\n",
+    )
+    .unwrap();
     let settings = stage.site.config.folders[0].clone();
     let of = |_: &config::Folder| plan::CircumstancesOf {
         presets: stage.site.presets.clone(),
@@ -757,7 +898,10 @@ fn a_dry_run_says_what_would_be_and_changes_nothing() {
     };
     let state_dir = &stage.site.config.state_dir;
     let look = || Store::look(state_dir);
-    let files = [(path.clone(), settings.clone()), (path.clone(), settings.clone())];
+    let files = [
+        (path.clone(), settings.clone()),
+        (path.clone(), settings.clone()),
+    ];
     let planned = plan::dry_run(&files, &of, &look, state_dir).unwrap();
     let told = |p: &plan::PlannedFile| (p.rows, p.new, p.changed, p.unchanged, p.rejected);
     assert_eq!(told(&planned[0]), (4, 1, 1, 1, 1));
