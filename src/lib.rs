@@ -17,3 +17,6 @@ pub mod table;
 
 // Done: thin, one outside world each.
 pub mod store;
+
+// Moved.
+pub mod daemon;
