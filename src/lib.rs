@@ -13,4 +13,5 @@ pub mod mapping;
 pub mod preset;
 pub mod record;
 pub mod reject;
+pub mod standin;
 pub mod table;
