@@ -7,8 +7,10 @@ pub mod args;
 mod check;
 mod completions;
 mod init;
+mod listings;
 mod man;
 pub mod render;
+mod standin;
 
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Read, Write};
@@ -17,6 +19,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use crate::config::{self, Config, Environment, Problems};
+use crate::store::{self, Store};
 use args::{Cli, Command, Consent, Format};
 
 /// How a command that did its work ended. Of several, the highest counts (INTERFACE, exit status).
@@ -115,6 +118,29 @@ impl From<Problems> for Failure {
     fn from(problems: Problems) -> Failure {
         Failure::Configuration(problems)
     }
+}
+
+/// The one place that says what a store's error means for a command.
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Failure {
+        let text = error.to_string();
+        match error {
+            store::Error::Newer { .. } => Failure::configuration(config::Problem::error(None, &text)),
+            store::Error::Full | store::Error::Broken(_) | store::Error::Open { .. } => Failure::Io(text),
+            store::Error::Busy => Failure::Busy(text),
+            store::Error::Statement(_) => Failure::Internal(text),
+        }
+    }
+}
+
+/// UTC milliseconds: commands read the clock here.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// For commands that only look; `None`: nothing has been stored yet.
+fn open_store(config: &Config) -> Result<Option<store::Connection>, Failure> {
+    Ok(Store::look(&config.state_dir)?)
 }
 
 /// Of writing to standard output. Other input and output says what failed, as `Failure::Io`.
@@ -282,22 +308,22 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> 
         Command::Check(args) => check::run(&args, shell),
         Command::Completions(args) => completions::run(&args, shell),
         Command::Man => man::run(shell),
+        Command::Files(args) => listings::files(args, shell),
+        Command::Rejects(args) => listings::rejects(args, shell),
+        Command::Changes(args) => listings::changes(args, shell),
+        Command::Pending(args) => listings::pending(args, shell),
+        Command::Parked(args) => listings::parked(args, shell),
+        Command::Requests(args) => listings::requests(args, shell),
+        Command::Find(args) => listings::find(args, shell),
+        Command::Standin(args) => standin::run(&args),
         Command::Run
         | Command::Sync(_)
         | Command::Demo(_)
-        | Command::Standin(_)
         | Command::Login(_)
         | Command::Plan(_)
         | Command::Import(_)
         | Command::Status(_)
         | Command::Todo(_)
-        | Command::Files(_)
-        | Command::Rejects(_)
-        | Command::Changes(_)
-        | Command::Pending(_)
-        | Command::Parked(_)
-        | Command::Requests(_)
-        | Command::Find(_)
         | Command::Accept(_)
         | Command::Retry(_)
         | Command::Discard(_)
