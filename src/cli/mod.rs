@@ -4,13 +4,17 @@
 //! to a `Shell`, and says how it ended; one place turns that into an exit status.
 
 pub mod args;
+mod accept;
 mod check;
 mod completions;
+mod demo;
 mod init;
 mod listings;
 mod man;
+mod pause;
 pub mod render;
 mod standin;
+mod trace;
 
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Read, Write};
@@ -19,6 +23,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use crate::config::{self, Config, Environment, Problems};
+use crate::daemon;
 use crate::store::{self, Store};
 use args::{Cli, Command, Consent, Format};
 
@@ -141,6 +146,17 @@ fn now() -> i64 {
 /// For commands that only look; `None`: nothing has been stored yet.
 fn open_store(config: &Config) -> Result<Option<store::Connection>, Failure> {
     Ok(Store::look(&config.state_dir)?)
+}
+
+/// For commands that change something, beside a running daemon or not.
+fn open_for_writing(config: &Config) -> Result<Store, Failure> {
+    Ok(Store::open(&config.state_dir)?)
+}
+
+/// Tells a running daemon that something changed; it watches this file.
+fn wake(config: &Config) {
+    // Without it the daemon finds out at its next rescan.
+    let _ = std::fs::write(config.state_dir.join(daemon::WAKE), b"");
 }
 
 /// Of writing to standard output. Other input and output says what failed, as `Failure::Io`.
@@ -316,21 +332,21 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> 
         Command::Requests(args) => listings::requests(args, shell),
         Command::Find(args) => listings::find(args, shell),
         Command::Standin(args) => standin::run(&args),
+        Command::Accept(args) => accept::run(&args, shell),
+        Command::Pause(args) => pause::pause(&args, shell),
+        Command::Resume(args) => pause::resume(&args, shell),
+        Command::Trace(args) => trace::run(args, shell),
+        Command::Demo(args) => demo::run(&args, shell),
         Command::Run
         | Command::Sync(_)
-        | Command::Demo(_)
         | Command::Login(_)
         | Command::Plan(_)
         | Command::Import(_)
         | Command::Status(_)
         | Command::Todo(_)
-        | Command::Accept(_)
         | Command::Retry(_)
         | Command::Discard(_)
-        | Command::Pause(_)
-        | Command::Resume(_)
         | Command::Revert(_)
-        | Command::Trace(_)
         | Command::Audit(_)
         | Command::Forget(_)
         | Command::Rebind(_)
