@@ -133,6 +133,8 @@ pub struct Shell<'s> {
     /// Whether a person reads standard output.
     pub out_is_terminal: bool,
     pub err_is_terminal: bool,
+    /// Whether problems are shown in colours.
+    pub styled: bool,
     /// Whether a person can be asked.
     pub input_is_terminal: bool,
     /// Columns of the terminal.
@@ -159,6 +161,14 @@ impl Shell<'_> {
     pub fn note(&mut self, line: &str) {
         // Nobody can be told that nobody can be told.
         let _ = writeln!(self.err, "{line}");
+    }
+
+    /// An error or a warning that does not end the command.
+    pub fn problem(&mut self, problem: &config::Problem) -> Result<(), Failure> {
+        // So that both streams stay in order on a terminal.
+        self.out.flush().map_err(output_failed)?;
+        let _ = write!(self.err, "{}", problem.render(self.styled));
+        Ok(())
     }
 
     pub fn format(&self, asked: Option<Format>) -> Format {
@@ -242,14 +252,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    let err_is_terminal = stderr.is_terminal();
+    let styled = anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never;
+    let stdout_is_terminal = stdout.is_terminal();
     let width = render::terminal_width();
     let mut out = std::io::BufWriter::new(stdout.lock());
     let mut err = stderr.lock();
     let mut input = stdin.lock();
     let mut shell = Shell {
-        out_is_terminal: std::io::stdout().is_terminal(),
-        err_is_terminal,
+        out_is_terminal: stdout_is_terminal,
+        err_is_terminal: std::io::stderr().is_terminal(),
+        styled,
         input_is_terminal: std::io::stdin().is_terminal(),
         width,
         zone: jiff::tz::TimeZone::system(),
@@ -262,7 +274,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let ended = dispatch(cli.command, &mut shell);
     let flushed = shell.out.flush().map_err(output_failed);
     let ended = ended.and_then(|status| flushed.map(|()| status));
-    conclude(ended, &mut err, err_is_terminal)
+    conclude(ended, &mut err, styled)
 }
 
 /// The one place that prints a failure, and turns an ending into a status.
