@@ -3,6 +3,7 @@
 //!
 //! Looks with the eyes of whoever runs it, and changes nothing.
 
+mod eyes;
 mod file_system;
 mod folder;
 
@@ -13,10 +14,12 @@ use rustix::fs::Access;
 
 use super::args::Check;
 use super::{Failure, Shell, Status};
-use crate::config::credentials::{self, Absent, Surroundings};
+use crate::config::credentials::{self, Absent, Origin, Surroundings};
 use crate::config::keys::Section;
-use crate::config::problem::visible;
+use crate::config::problem::{nearest, visible};
 use crate::config::{self, Config, Places, Problem, Severity, Survey, why};
+use crate::kind::Kind;
+use eyes::Eyes;
 use file_system::Nature;
 
 /// What a look at one thing finds.
@@ -104,16 +107,20 @@ fn configuration(survey: &Survey) -> Vec<Finding> {
 /// All that lies outside the configuration's own text.
 fn surroundings(survey: &Survey, around: &Surroundings) -> Vec<Finding> {
     let Survey { config, places, .. } = survey;
-    let mut findings = vec![user(), zone()];
+    let eyes = Eyes::of_process();
+    let mut findings = vec![user(&eyes), zone()];
     if !places.is_faulty(Section::Top, "state_dir") {
-        findings.extend(state(config, places));
+        findings.extend(state(config, places, &eyes));
+    }
+    if let Some(known) = known_presets(config) {
+        findings.extend(presets(config, places, &known));
     }
     for (index, folder) in config.folders.iter().enumerate() {
-        findings.extend(folder::look(folder, places.folder(index, "path")));
+        findings.extend(folder::look(folder, places.folder(index, "path"), &eyes));
     }
     let api = ["app_id_file", "app_token_file"];
     if !api.iter().any(|name| places.is_faulty(Section::Api, name)) {
-        findings.push(credentials(config, around));
+        findings.push(credentials(config, around, &eyes));
     }
     findings.extend(share(config, stored_limit(&config.state_dir)));
     findings.extend(files_named(config, places));
@@ -123,29 +130,58 @@ fn surroundings(survey: &Survey, around: &Surroundings) -> Vec<Finding> {
 }
 
 /// Whose eyes these are.
-fn user() -> Finding {
-    let us = rustix::process::geteuid();
-    if us.is_root() {
-        return Finding::warning(
+fn user(eyes: &Eyes) -> Finding {
+    match eyes {
+        Eyes::Own(name) => Finding::Ok(format!("user: {name}")),
+        Eyes::Lent(user, _) => Finding::Ok(format!(
+            "user: `{}`, looked at by root",
+            visible(&user.name)
+        )),
+        Eyes::Root => Finding::warning(
             "looked at as root, who may read and write everything",
-            "Look with the service's eyes: `sudo -u tillsync tillsync check`.",
-        );
+            "Run it as the user that runs tillsync, to see what that user may do.",
+        ),
     }
-    Finding::Ok(format!("user: {}", user_name()))
 }
 
-/// `Give {user} …`, with the name of who runs this.
-pub fn advice_for_user(text: &str) -> String {
-    text.replace("{user}", &format!("user {}", user_name()))
-}
+/// A source format's name, and the kinds that it brings.
+type KnownPreset = (String, Vec<Kind>);
 
-fn user_name() -> String {
-    let us = rustix::process::geteuid().as_raw();
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    match super::init::user_named(&users, |_, uid| uid == us) {
-        Some(user) => format!("`{}`", visible(&user.name)),
-        None => format!("number {us}"),
+/// Folders that name a source format which is not there, or brings something else.
+fn presets(config: &Config, places: &Places, known: &[KnownPreset]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (index, folder) in config.folders.iter().enumerate() {
+        if folder.preset == "auto" {
+            continue;
+        }
+        let place = places.folder(index, "preset").cloned();
+        let found = known.iter().find(|(name, _)| *name == folder.preset);
+        let problem = match found {
+            Some((_, kinds)) if kinds.contains(&folder.kind) => continue,
+            Some((_, kinds)) => {
+                let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+                Problem::error(
+                    place,
+                    format!(
+                        "`folder.preset` brings {}, and this folder {}",
+                        kinds.join(" and "),
+                        folder.kind
+                    ),
+                )
+                .hint("correct one of them, or write \"auto\"")
+            }
+            None => {
+                let names = known.iter().map(|(name, _)| name.as_str());
+                let hint = match nearest(&folder.preset, names) {
+                    Some(near) => format!("did you mean \"{near}\"?"),
+                    None => "`tillsync presets` lists them".to_owned(),
+                };
+                Problem::error(place, "`folder.preset` names no known source format").hint(hint)
+            }
+        };
+        findings.push(Finding::Problem(problem));
     }
+    findings
 }
 
 fn zone() -> Finding {
@@ -167,7 +203,8 @@ fn zone() -> Finding {
 }
 
 /// The folder of the store: there or to be made, ours to write, and safe for a database.
-fn state(config: &Config, places: &Places) -> Vec<Finding> {
+fn state(config: &Config, places: &Places, eyes: &Eyes) -> Vec<Finding> {
+    let user = eyes.user();
     let place = places.key(Section::Top, "state_dir").cloned();
     let path = &config.state_dir;
     let shown = format!("store ({})", visible(&path.to_string_lossy()));
@@ -184,7 +221,7 @@ fn state(config: &Config, places: &Places) -> Vec<Finding> {
         Err(problem) => {
             return error(
                 format!("{shown}: cannot be looked at ({})", why(&problem)),
-                advice_for_user("Give {user} the right to enter the folders above it."),
+                format!("Give {user} the right to enter the folders above it."),
             );
         }
     };
@@ -195,14 +232,12 @@ fn state(config: &Config, places: &Places) -> Vec<Finding> {
             "Name a folder as `state_dir`.".to_owned(),
         );
     }
-    if let Err(problem) = rustix::fs::access(
-        &standing,
-        Access::WRITE_OK | Access::EXEC_OK | Access::READ_OK,
-    ) {
+    let all = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    if let Err(problem) = eyes.access(&standing, all) {
         let verb = if exists { "written to" } else { "made" };
         return error(
-            format!("{shown}: cannot be {verb} ({})", why(&problem.into())),
-            advice_for_user("Give it to {user}: nothing can be stored without it."),
+            format!("{shown}: cannot be {verb} ({})", why(&problem)),
+            format!("Give it to {user}: nothing can be stored without it."),
         );
     }
     let file_system = match file_system::of(&standing) {
@@ -270,13 +305,19 @@ fn stored_limit(_state_dir: &Path) -> Option<u64> {
     None
 }
 
+/// The source formats that can be named, each with the kinds that it brings. `None`: not known here.
+fn known_presets(_config: &Config) -> Option<Vec<KnownPreset>> {
+    None
+}
+
 /// One call to the API.
 fn online(_config: &Config, _around: &Surroundings) -> Vec<Finding> {
     Vec::new()
 }
 
-fn credentials(config: &Config, around: &Surroundings) -> Finding {
+fn credentials(config: &Config, around: &Surroundings, eyes: &Eyes) -> Finding {
     match credentials::read(&config.api, around) {
+        Ok((_, Origin::Files)) => credential_files(config, eyes),
         Ok((_, origin)) => Finding::Ok(format!("credentials: {origin}")),
         Err(absent) => {
             let advice = match &absent {
@@ -293,6 +334,24 @@ fn credentials(config: &Config, around: &Surroundings) -> Finding {
             Finding::error(absent.to_string(), advice)
         }
     }
+}
+
+/// Ours to read, also where root has read them.
+fn credential_files(config: &Config, eyes: &Eyes) -> Finding {
+    let files = [&config.api.app_id_file, &config.api.app_token_file];
+    for path in files.into_iter().flatten() {
+        if let Err(error) = eyes.access(path, Access::READ_OK) {
+            return Finding::error(
+                format!(
+                    "{}: cannot be read ({})",
+                    visible(&path.to_string_lossy()),
+                    why(&error)
+                ),
+                format!("Give it to {}: `chown` it, `chmod 600` it.", eyes.user()),
+            );
+        }
+    }
+    Finding::Ok(format!("credentials: {}", Origin::Files))
 }
 
 /// A share that is less than one call in a period would never send anything.
@@ -388,3 +447,6 @@ fn alerts(config: &Config) -> Vec<Finding> {
     }
     findings
 }
+
+#[cfg(test)]
+mod tests;

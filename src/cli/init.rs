@@ -12,7 +12,7 @@ use crate::config::template::{self, Start};
 use crate::config::{self, Config, DEFAULT_FILE, why};
 
 /// The service's user, whom the package makes.
-const SERVICE_USER: &str = "tillsync";
+pub const SERVICE_USER: &str = "tillsync";
 
 /// Who drops and the service share the folder through its group; new files inherit it.
 const FOLDER_MODE: u32 = 0o2770;

@@ -9,8 +9,9 @@ use std::path::Path;
 use notify::Watcher;
 use rustix::fs::Access;
 
+use super::Finding;
+use super::eyes::Eyes;
 use super::file_system::{self, FileSystem, Nature};
-use super::{Finding, advice_for_user};
 use crate::config::problem::visible;
 use crate::config::{Folder, Place, Problem, why};
 
@@ -18,7 +19,8 @@ use crate::config::{Folder, Place, Problem, why};
 const FILES_LOOKED_AT_MAX: usize = 1_000;
 
 /// `place`: where the configuration names it.
-pub fn look(folder: &Folder, place: Option<&Place>) -> Vec<Finding> {
+pub fn look(folder: &Folder, place: Option<&Place>, eyes: &Eyes) -> Vec<Finding> {
+    let user = eyes.user();
     let mut found = Vec::new();
     let error = |message: String, advice: &str| {
         Finding::Problem(Problem::error(place.cloned(), message).advice(advice))
@@ -46,26 +48,24 @@ pub fn look(folder: &Folder, place: Option<&Place>) -> Vec<Finding> {
         Err(problem) => {
             return vec![error(
                 format!("{shown}: cannot be looked at ({})", why(&problem)),
-                &advice_for_user("Give {user} the right to enter the folders above it."),
+                &format!("Give {user} the right to enter the folders above it."),
             )];
         }
     };
     let mut sound = true;
     for (access, verb) in [(Access::READ_OK, "read"), (Access::WRITE_OK, "written to")] {
-        if let Err(problem) = rustix::fs::access(&folder.path, access | Access::EXEC_OK) {
+        if let Err(problem) = eyes.access(&folder.path, access | Access::EXEC_OK) {
             sound = false;
             found.push(error(
-                format!("{shown}: cannot be {verb} ({})", why(&problem.into())),
-                &advice_for_user(
-                    "Files dropped there would wait. Give {user} read and write access.",
-                ),
+                format!("{shown}: cannot be {verb} ({})", why(&problem)),
+                &format!("Files dropped there would wait. Give {user} read and write access."),
             ));
         }
     }
-    found.extend(sticky(&facts, &shown, place));
-    found.extend(unreadable_files(folder, &shown, place));
+    found.extend(sticky(&facts, &shown, place, eyes));
+    found.extend(unreadable_files(folder, &shown, place, eyes));
     for name in ["archive", "rejects"] {
-        found.extend(own_folder(folder, name, &facts, place));
+        found.extend(own_folder(folder, name, &facts, place, eyes));
     }
     found.extend(home(folder, &shown, place));
     found.extend(watching(&folder.path, &shown, place, sound));
@@ -73,9 +73,8 @@ pub fn look(folder: &Folder, place: Option<&Place>) -> Vec<Finding> {
 }
 
 /// Under a sticky bit only a file's owner may move it: archiving fails, with no right missing.
-fn sticky(folder: &Metadata, shown: &str, place: Option<&Place>) -> Option<Finding> {
-    let us = rustix::process::geteuid();
-    let ours = us.is_root() || folder.uid() == us.as_raw();
+fn sticky(folder: &Metadata, shown: &str, place: Option<&Place>, eyes: &Eyes) -> Option<Finding> {
+    let ours = eyes.uid() == 0 || folder.uid() == eyes.uid();
     let sticky = folder.mode() & 0o1000 != 0;
     (sticky && !ours).then(|| {
         let message = format!(
@@ -86,7 +85,12 @@ fn sticky(folder: &Metadata, shown: &str, place: Option<&Place>) -> Option<Findi
     })
 }
 
-fn unreadable_files(folder: &Folder, shown: &str, place: Option<&Place>) -> Option<Finding> {
+fn unreadable_files(
+    folder: &Folder,
+    shown: &str,
+    place: Option<&Place>,
+    eyes: &Eyes,
+) -> Option<Finding> {
     let entries = fs::read_dir(&folder.path).ok()?;
     let files = entries
         .take(FILES_LOOKED_AT_MAX)
@@ -94,14 +98,12 @@ fn unreadable_files(folder: &Folder, shown: &str, place: Option<&Place>) -> Opti
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
         .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
     let closed = files
-        .filter(|entry| rustix::fs::access(entry.path(), Access::READ_OK).is_err())
+        .filter(|entry| eyes.access(&entry.path(), Access::READ_OK).is_err())
         .count();
     (closed > 0).then(|| {
         let files = if closed == 1 { "1 file" } else { &format!("{closed} files") };
         let message = format!("{shown}: {files} in it cannot be read (permission denied)");
-        let advice = advice_for_user(
-            "They wait. Let whoever drops them give the folder's group the right to read (mode 0660).",
-        );
+        let advice = "They wait. Let whoever drops them give the folder's group the right to read (mode 0660).";
         Finding::Problem(Problem::warning(place.cloned(), message).advice(advice))
     })
 }
@@ -112,7 +114,9 @@ fn own_folder(
     name: &str,
     parent: &Metadata,
     place: Option<&Place>,
+    eyes: &Eyes,
 ) -> Option<Finding> {
+    let user = eyes.user();
     let path = folder.path.join(name);
     let shown = visible(&path.to_string_lossy());
     let problem = |message: String, advice: String| {
@@ -127,7 +131,7 @@ fn own_folder(
         Err(error) => {
             return problem(
                 format!("{shown}: cannot be looked at ({})", why(&error)),
-                advice_for_user("Give {user} read and write access."),
+                format!("Give {user} read and write access."),
             );
         }
     };
@@ -139,13 +143,11 @@ fn own_folder(
             ),
         );
     }
-    if let Err(error) =
-        rustix::fs::access(&path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
-    {
+    if let Err(error) = eyes.access(&path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
         return problem(
-            format!("{shown}: cannot be written to ({})", why(&error.into())),
-            advice_for_user(
-                "Files that were taken in could not be moved there. Give {user} read and write access.",
+            format!("{shown}: cannot be written to ({})", why(&error)),
+            format!(
+                "Files that were taken in could not be moved there. Give {user} read and write access."
             ),
         );
     }
