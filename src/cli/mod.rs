@@ -152,9 +152,11 @@ impl Shell<'_> {
         Ok(config::load(self.config.as_deref(), &self.environment)?)
     }
 
-    /// A line to standard output.
+    /// A line to standard output, at once.
     pub fn say(&mut self, line: &str) -> Result<(), Failure> {
-        writeln!(self.out, "{line}").map_err(output_failed)
+        writeln!(self.out, "{line}")
+            .and_then(|()| self.out.flush())
+            .map_err(output_failed)
     }
 
     /// A line beside the output: progress, notices.
@@ -241,9 +243,6 @@ const KEY_BYTES_MAX: u64 = 1 << 20;
 
 /// Runs what was typed, with the process's own streams; the exit status.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let stdout = std::io::stdout();
-    let stderr = std::io::stderr();
-    let stdin = std::io::stdin();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -252,18 +251,17 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    let styled = anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never;
-    let stdout_is_terminal = stdout.is_terminal();
-    let width = render::terminal_width();
-    let mut out = std::io::BufWriter::new(stdout.lock());
-    let mut err = stderr.lock();
-    let mut input = stdin.lock();
+    // Nothing is locked for long: other threads log to the same streams.
+    let mut out = std::io::BufWriter::new(std::io::stdout());
+    let mut err = std::io::stderr();
+    let mut input = std::io::BufReader::new(std::io::stdin());
+    let styled = anstream::AutoStream::choice(&err) != anstream::ColorChoice::Never;
     let mut shell = Shell {
-        out_is_terminal: stdout_is_terminal,
-        err_is_terminal: std::io::stderr().is_terminal(),
+        out_is_terminal: std::io::stdout().is_terminal(),
+        err_is_terminal: err.is_terminal(),
         styled,
         input_is_terminal: std::io::stdin().is_terminal(),
-        width,
+        width: render::terminal_width(),
         zone: jiff::tz::TimeZone::system(),
         config: cli.config,
         environment: Environment::of_process(),

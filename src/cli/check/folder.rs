@@ -21,7 +21,6 @@ const FILES_LOOKED_AT_MAX: usize = 1_000;
 /// `place`: where the configuration names it.
 pub fn look(folder: &Folder, place: Option<&Place>, eyes: &Eyes) -> Vec<Finding> {
     let user = eyes.user();
-    let mut found = Vec::new();
     let error = |message: String, advice: &str| {
         Finding::Problem(Problem::error(place.cloned(), message).advice(advice))
     };
@@ -52,23 +51,27 @@ pub fn look(folder: &Folder, place: Option<&Place>, eyes: &Eyes) -> Vec<Finding>
             )];
         }
     };
-    let mut sound = true;
-    for (access, verb) in [(Access::READ_OK, "read"), (Access::WRITE_OK, "written to")] {
-        if let Err(problem) = eyes.access(&folder.path, access | Access::EXEC_OK) {
-            sound = false;
-            found.push(error(
-                format!("{shown}: cannot be {verb} ({})", why(&problem)),
-                &format!("Files dropped there would wait. Give {user} read and write access."),
-            ));
-        }
+    let denied = |access: Access| eyes.access(&folder.path, access | Access::EXEC_OK).err();
+    let (read, write) = (denied(Access::READ_OK), denied(Access::WRITE_OK));
+    let verb = match (&read, &write) {
+        (Some(_), Some(_)) => "read and written to",
+        (Some(_), None) => "read",
+        (None, _) => "written to",
+    };
+    if let Some(problem) = read.or(write) {
+        return vec![error(
+            format!("{shown}: cannot be {verb} ({})", why(&problem)),
+            &format!("Files dropped there would wait. Give {user} read and write access."),
+        )];
     }
+    let mut found = Vec::new();
     found.extend(sticky(&facts, &shown, place, eyes));
     found.extend(unreadable_files(folder, &shown, place, eyes));
     for name in ["archive", "rejects"] {
         found.extend(own_folder(folder, name, &facts, place, eyes));
     }
     found.extend(home(folder, &shown, place));
-    found.extend(watching(&folder.path, &shown, place, sound));
+    found.push(watching(&folder.path, &shown, place));
     found
 }
 
@@ -175,17 +178,17 @@ fn home(folder: &Folder, shown: &str, place: Option<&Place>) -> Option<Finding> 
     })
 }
 
-/// By which way new files are noticed. Says so only where nothing else is wrong.
-fn watching(path: &Path, shown: &str, place: Option<&Place>, sound: bool) -> Option<Finding> {
+/// By which way new files are noticed.
+fn watching(path: &Path, shown: &str, place: Option<&Place>) -> Finding {
     let file_system = match file_system::of(path) {
         Ok(file_system) => file_system,
         Err(error) => {
             let message = format!("{shown}: its file system cannot be told ({})", why(&error));
-            return Some(Finding::Problem(Problem::warning(place.cloned(), message)));
+            return Finding::Problem(Problem::warning(place.cloned(), message));
         }
     };
     let FileSystem { name, nature } = file_system;
-    let ok = |how: &str| sound.then(|| Finding::Ok(format!("{shown}: {how}, {name}")));
+    let ok = |how: &str| Finding::Ok(format!("{shown}: {how}, {name}"));
     match nature {
         Nature::Network => return ok("polled, since no events come from other hosts"),
         Nature::Program => return ok("polled, besides events if there are any"),
@@ -193,12 +196,12 @@ fn watching(path: &Path, shown: &str, place: Option<&Place>, sound: bool) -> Opt
     }
     match watchable(path) {
         Ok(()) => ok("watched by events"),
-        Err(reason) => sound.then(|| {
+        Err(reason) => {
             let message = format!("{shown}: polled, since it cannot be watched ({reason}), {name}");
             let advice = "New files are found within a minute. Raise fs.inotify.max_user_watches and \
                           fs.inotify.max_user_instances with `sysctl` if they are used up.";
             Finding::Problem(Problem::warning(place.cloned(), message).advice(advice))
-        }),
+        }
     }
 }
 

@@ -37,7 +37,7 @@ impl Trial {
             .0
             .retain(|problem| !problem.message.contains("`store`"));
         let mut findings = configuration(&survey);
-        findings.extend(surroundings(&survey, &Surroundings::default()));
+        findings.extend(surroundings(&survey, &Surroundings::default(), &Eyes::Root));
         let mut out = String::new();
         for finding in findings {
             match finding {
