@@ -14,12 +14,15 @@ use crate::config::{self, Config, DEFAULT_FILE, why};
 /// The service's user, whom the package makes.
 pub const SERVICE_USER: &str = "tillsync";
 
+/// Who may drop files; the package makes it.
+const DROP_GROUP: &str = "tillsync-drop";
+
 /// Who drops and the service share the folder through its group; new files inherit it.
 const FOLDER_MODE: u32 = 0o2770;
 
 pub fn run(args: &Init, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let layout = Layout::of(args, shell)?;
-    let owner = owner();
+    let owner = Owner::of_process();
     let written = write_configuration(&layout)?;
     let file = visible(&layout.file.to_string_lossy());
     if written {
@@ -116,13 +119,17 @@ fn write_configuration(layout: &Layout) -> Result<bool, Failure> {
     Ok(true)
 }
 
-fn make_state(config: &Config, owner: Option<&User>, shell: &mut Shell<'_>) -> Result<(), Failure> {
+fn make_state(
+    config: &Config,
+    owner: Option<&Owner>,
+    shell: &mut Shell<'_>,
+) -> Result<(), Failure> {
     let path = &config.state_dir;
     let made = make(path, 0o700, owner)?;
     say_made(path, made, shell)
 }
 
-fn make_folder(path: &Path, owner: Option<&User>, shell: &mut Shell<'_>) -> Result<(), Failure> {
+fn make_folder(path: &Path, owner: Option<&Owner>, shell: &mut Shell<'_>) -> Result<(), Failure> {
     if let Some(parent) = path.parent() {
         make_all(parent, 0o755).map_err(|error| failure(parent, &error))?;
     }
@@ -147,14 +154,15 @@ fn say_made(path: &Path, made: bool, shell: &mut Shell<'_>) -> Result<(), Failur
 }
 
 /// A folder with exactly this mode, whatever the umask; `false`: it was there, and stays as it is.
-fn make(path: &Path, mode: u32, owner: Option<&User>) -> Result<bool, Failure> {
+fn make(path: &Path, mode: u32, owner: Option<&Owner>) -> Result<bool, Failure> {
     let failed = |error: io::Error| failure(path, &error);
     if path.is_dir() {
         return Ok(false);
     }
     make_all(path, 0o755).map_err(failed)?;
     if let Some(owner) = owner {
-        chown(path, Some(owner.uid), Some(owner.gid)).map_err(failed)?;
+        let (uid, gid) = owner.ids(mode);
+        chown(path, Some(uid), Some(gid)).map_err(failed)?;
     }
     // After chown, which takes the set-group bit away.
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
@@ -175,7 +183,11 @@ fn failure(path: &Path, error: &io::Error) -> Failure {
         }
         _ => "",
     };
-    Failure::Io(format!("{}: {}{advice}", path.display(), why(error)))
+    Failure::Io(format!(
+        "{}: {}{advice}",
+        visible(&path.to_string_lossy()),
+        why(error)
+    ))
 }
 
 /// A line of /etc/passwd.
@@ -201,19 +213,45 @@ pub fn user_named(passwd: &str, matches: impl Fn(&str, u32) -> bool) -> Option<U
     })
 }
 
+/// The first group of this name.
+fn group_named(groups: &str, name: &str) -> Option<u32> {
+    groups.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        (parts.next()? == name).then(|| parts.nth(1)?.parse().ok())?
+    })
+}
+
 /// Whom new folders are given to: the service's user, if root asks and there is one.
-fn owner() -> Option<User> {
-    if !rustix::process::geteuid().is_root() {
-        return None;
+struct Owner {
+    user: User,
+    drop_gid: u32,
+}
+
+impl Owner {
+    fn of_process() -> Option<Owner> {
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let user = user_named(&users, |name, _| name == SERVICE_USER)?;
+        let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+        let drop_gid = group_named(&groups, DROP_GROUP).unwrap_or(user.gid);
+        Some(Owner { user, drop_gid })
     }
-    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    user_named(&users, |name, _| name == SERVICE_USER)
+
+    /// User and group of a folder with this mode.
+    fn ids(&self, mode: u32) -> (u32, u32) {
+        match mode {
+            FOLDER_MODE => (self.user.uid, self.drop_gid),
+            _ => (self.user.uid, self.user.gid),
+        }
+    }
 }
 
 fn say_next(
     layout: &Layout,
     config: &Config,
-    owner: Option<&User>,
+    owner: Option<&Owner>,
     shell: &mut Shell<'_>,
 ) -> Result<(), Failure> {
     let file = visible(&layout.file.to_string_lossy());
@@ -237,7 +275,7 @@ fn say_next(
     if rustix::process::geteuid().is_root() && owner.is_none() {
         lines.push(String::new());
         lines.push(format!(
-            "There is no user `{SERVICE_USER}` on this host: what was made belongs to root. The package makes the user."
+            "There is no user `{SERVICE_USER}` on this host: what was made belongs to root. The package makes the user, and the group `{DROP_GROUP}`."
         ));
     }
     if let Some(folder) = config.folders.first() {
@@ -247,7 +285,9 @@ fn say_next(
         lines.push(String::new());
         lines.extend(samba(share).lines().map(|line| format!("  {line}")));
         lines.push(String::new());
-        lines.push(format!("Who drops files has to be in the group `{SERVICE_USER}`: usermod -aG {SERVICE_USER} <user>"));
+        lines.push(format!(
+            "Who drops files has to be in the group `{DROP_GROUP}`: usermod -aG {DROP_GROUP} <user>"
+        ));
     }
     for line in lines {
         shell.say(&line)?;
@@ -258,8 +298,24 @@ fn say_next(
 /// Files dropped through it can be read and moved by the service.
 fn samba(share: &Path) -> String {
     format!(
-        "[drop]\n   path = {}\n   read only = no\n   valid users = @{SERVICE_USER}\n   force group = {SERVICE_USER}\n   \
+        "[drop]\n   path = {}\n   read only = no\n   valid users = @{DROP_GROUP}\n   force group = {DROP_GROUP}\n   \
          create mask = 0660\n   force create mode = 0660\n   directory mask = 2770\n   force directory mode = 2770",
         visible(&share.to_string_lossy())
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_and_groups_are_found_by_name() {
+        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\ntillsync:x:990:980::/var/lib/tillsync:/bin/false\n";
+        let user = user_named(users, |name, _| name == SERVICE_USER).unwrap();
+        assert_eq!((user.uid, user.gid), (990, 980));
+        assert_eq!(user_named(users, |_, uid| uid == 5), None);
+        let groups = "root:x:0:\ntillsync-drop:x:979:ann\n";
+        assert_eq!(group_named(groups, DROP_GROUP), Some(979));
+        assert_eq!(group_named(groups, "drop"), None);
+    }
 }

@@ -274,6 +274,18 @@ fn what_is_no_toml_is_said_with_its_place() {
 }
 
 #[test]
+fn files_from_other_systems_are_read_as_they_are() {
+    assert_eq!(
+        right("\u{feff}store = \"a\"\r\n[api]\r\nshare = 0.1\r\n").store,
+        "a"
+    );
+    check(
+        "\u{feff}[api]\r\nshares = 1\r\n",
+        &["2:1 unknown key `shares` | did you mean `share`?"],
+    );
+}
+
+#[test]
 fn tables_have_to_be_tables() {
     check(
         "api = 5\n",
