@@ -6,11 +6,11 @@
 
 #![forbid(unsafe_code)]
 
-// Commands.
+// Commands, and settings, which read their own files and no others.
 pub mod cli;
+pub mod config;
 
 // Known: pure; no clock, file, socket, SQL or log.
-pub mod config;
 pub mod kind;
 pub mod mapping;
 pub mod preset;

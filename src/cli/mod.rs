@@ -175,6 +175,8 @@ pub struct Shell<'s> {
     /// Whether a person reads standard output.
     pub out_is_terminal: bool,
     pub err_is_terminal: bool,
+    /// Whether problems are shown in colours.
+    pub styled: bool,
     /// Whether a person can be asked.
     pub input_is_terminal: bool,
     /// Columns of the terminal.
@@ -192,15 +194,25 @@ impl Shell<'_> {
         Ok(config::load(self.config.as_deref(), &self.environment)?)
     }
 
-    /// A line to standard output.
+    /// A line to standard output, at once.
     pub fn say(&mut self, line: &str) -> Result<(), Failure> {
-        writeln!(self.out, "{line}").map_err(output_failed)
+        writeln!(self.out, "{line}")
+            .and_then(|()| self.out.flush())
+            .map_err(output_failed)
     }
 
     /// A line beside the output: progress, notices.
     pub fn note(&mut self, line: &str) {
         // Nobody can be told that nobody can be told.
         let _ = writeln!(self.err, "{line}");
+    }
+
+    /// An error or a warning that does not end the command.
+    pub fn problem(&mut self, problem: &config::Problem) -> Result<(), Failure> {
+        // So that both streams stay in order on a terminal.
+        self.out.flush().map_err(output_failed)?;
+        let _ = write!(self.err, "{}", problem.render(self.styled));
+        Ok(())
     }
 
     pub fn format(&self, asked: Option<Format>) -> Format {
@@ -273,9 +285,6 @@ const KEY_BYTES_MAX: u64 = 1 << 20;
 
 /// Runs what was typed, with the process's own streams; the exit status.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let stdout = std::io::stdout();
-    let stderr = std::io::stderr();
-    let stdin = std::io::stdin();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -284,16 +293,17 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    let err_is_terminal = stderr.is_terminal();
-    let width = render::terminal_width();
-    let mut out = std::io::BufWriter::new(stdout.lock());
-    let mut err = stderr.lock();
-    let mut input = stdin.lock();
+    // Nothing is locked for long: other threads log to the same streams.
+    let mut out = std::io::BufWriter::new(std::io::stdout());
+    let mut err = std::io::stderr();
+    let mut input = std::io::BufReader::new(std::io::stdin());
+    let styled = anstream::AutoStream::choice(&err) != anstream::ColorChoice::Never;
     let mut shell = Shell {
         out_is_terminal: std::io::stdout().is_terminal(),
-        err_is_terminal,
+        err_is_terminal: err.is_terminal(),
+        styled,
         input_is_terminal: std::io::stdin().is_terminal(),
-        width,
+        width: render::terminal_width(),
         zone: jiff::tz::TimeZone::system(),
         config: cli.config,
         environment: Environment::of_process(),
@@ -304,7 +314,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let ended = dispatch(cli.command, &mut shell);
     let flushed = shell.out.flush().map_err(output_failed);
     let ended = ended.and_then(|status| flushed.map(|()| status));
-    conclude(ended, &mut err, err_is_terminal)
+    conclude(ended, &mut err, styled)
 }
 
 /// The one place that prints a failure, and turns an ending into a status.

@@ -6,13 +6,17 @@
 mod apply;
 mod compare;
 mod counts;
+pub(crate) mod edit;
 mod files;
 mod intake;
 mod known;
 mod listing;
 mod lookup;
 pub mod meta;
+mod present;
+mod scratch;
 mod trace;
+mod undo;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -141,6 +145,12 @@ impl Store {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn state_dir(&self) -> &Path {
+        self.path
+            .parent()
+            .expect("the database lies in a directory")
     }
 }
 
