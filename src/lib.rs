@@ -20,6 +20,7 @@ pub mod standin;
 pub mod table;
 
 // Done: thin, one outside world each.
+pub mod folder;
 pub mod store;
 
 // Moved.
