@@ -5,6 +5,7 @@
 
 pub mod args;
 mod accept;
+mod backup;
 mod check;
 mod completions;
 mod demo;
@@ -342,6 +343,8 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> 
         Command::Requests(args) => listings::requests(args, shell),
         Command::Find(args) => listings::find(args, shell),
         Command::Standin(args) => standin::run(&args),
+        Command::Backup(args) => backup::backup(&args, shell),
+        Command::Restore(args) => backup::restore(&args, shell),
         Command::Accept(args) => accept::run(&args, shell),
         Command::Pause(args) => pause::pause(&args, shell),
         Command::Resume(args) => pause::resume(&args, shell),
@@ -361,8 +364,7 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> 
         | Command::Forget(_)
         | Command::Rebind(_)
         | Command::Presets(_)
-        | Command::Backup(_)
-        | Command::Restore(_) => Err(Failure::Internal("not built yet".to_owned())),
+        => Err(Failure::Internal("not built yet".to_owned())),
     }
 }
 
