@@ -58,7 +58,7 @@ pub struct Fault {
 }
 
 /// What becomes of the answer. In JSON: `"slow 500"`, `"cut 10"`, `"trickle 5"`, `"late 20000"`,
-/// `"reset"`, `"hang"`, or the sentences of the scripts.
+/// `"early 100"`, `"reset"`, `"hang"`, or the sentences of the scripts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Then {
     #[default]
@@ -71,6 +71,8 @@ pub enum Then {
     Cut(usize),
     /// The connection is reset without any.
     Reset,
+    /// The connection is reset when so many bytes of the request's body have been read.
+    Early(usize),
     /// Nothing comes, the connection stays open.
     Hang,
     /// Nothing comes, and the remote takes the request in only so many milliseconds later.
@@ -92,6 +94,7 @@ impl Then {
         }
         let (word, number) = text.split_once(' ').unwrap_or((&text, ""));
         let ms = number.trim().parse::<i64>().ok();
+        let bytes = number.trim().parse::<usize>().ok();
         match word {
             "answer" => Some(Self::Answer),
             "reset" => Some(Self::Reset),
@@ -99,9 +102,8 @@ impl Then {
             "slow" => ms.map(Self::Slow),
             "trickle" => ms.map(Self::Trickle),
             "late" => ms.map(Self::Late),
-            "cut" => ms
-                .and_then(|bytes| usize::try_from(bytes).ok())
-                .map(Self::Cut),
+            "cut" => bytes.map(Self::Cut),
+            "early" => bytes.map(Self::Early),
             _ => None,
         }
     }
@@ -420,12 +422,7 @@ impl Faults {
         now_ms: i64,
         random: &mut Random,
     ) -> Option<Strike> {
-        let fault = self.faults.iter_mut().find(|fault| {
-            fault.fits(call, now_ms) && fault.chance.is_none_or(|chance| random.chance(chance))
-        })?;
-        if let Some(count) = &mut fault.count {
-            *count -= 1;
-        }
+        let fault = self.meet(|_| true, call, now_ms, random)?;
         Some(Strike {
             status: fault.status,
             headers: fault.headers.clone(),
@@ -433,6 +430,34 @@ impl Faults {
             apply: fault.apply,
             then: fault.then,
         })
+    }
+
+    /// What ends this call before its body is read, if anything does.
+    pub(super) fn early(&mut self, call: &Call, now_ms: i64, random: &mut Random) -> Option<usize> {
+        let fault = self.meet(|then| matches!(then, Then::Early(_)), call, now_ms, random)?;
+        match fault.then {
+            Then::Early(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The first fault of some kind that meets this call, one time less to come.
+    fn meet(
+        &mut self,
+        kind: fn(Then) -> bool,
+        call: &Call,
+        now_ms: i64,
+        random: &mut Random,
+    ) -> Option<&Fault> {
+        let fault = self.faults.iter_mut().find(|fault| {
+            kind(fault.then)
+                && fault.fits(call, now_ms)
+                && fault.chance.is_none_or(|chance| random.chance(chance))
+        })?;
+        if let Some(count) = &mut fault.count {
+            *count -= 1;
+        }
+        Some(fault)
     }
 
     /// Whether a record is refused; `whole` asks for the rules by which its whole body is.
