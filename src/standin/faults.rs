@@ -361,6 +361,12 @@ impl Fault {
         !unbounded
     }
 
+    fn spend(&mut self) {
+        if let Some(count) = &mut self.count {
+            *count -= 1;
+        }
+    }
+
     fn fits(&self, call: &Call, now_ms: i64) -> bool {
         let spent = self.count == Some(0);
         let in_time = self.from_ms.is_none_or(|from| now_ms >= from)
@@ -422,7 +428,10 @@ impl Faults {
         now_ms: i64,
         random: &mut Random,
     ) -> Option<Strike> {
-        let fault = self.meet(|_| true, call, now_ms, random)?;
+        let fault = self.faults.iter_mut().find(|fault| {
+            fault.fits(call, now_ms) && fault.chance.is_none_or(|chance| random.chance(chance))
+        })?;
+        fault.spend();
         Some(Strike {
             status: fault.status,
             headers: fault.headers.clone(),
@@ -434,30 +443,24 @@ impl Faults {
 
     /// What ends this call before its body is read, if anything does.
     pub(super) fn early(&mut self, call: &Call, now_ms: i64, random: &mut Random) -> Option<usize> {
-        let fault = self.meet(|then| matches!(then, Then::Early(_)), call, now_ms, random)?;
-        match fault.then {
-            Then::Early(bytes) => Some(bytes),
-            _ => None,
+        for fault in self
+            .faults
+            .iter_mut()
+            .filter(|fault| fault.fits(call, now_ms))
+        {
+            match (fault.then, fault.chance) {
+                // The call is this one's, once it is there.
+                (then, None) if !matches!(then, Then::Early(_)) => return None,
+                (Then::Early(bytes), chance)
+                    if chance.is_none_or(|chance| random.chance(chance)) =>
+                {
+                    fault.spend();
+                    return Some(bytes);
+                }
+                _ => {}
+            }
         }
-    }
-
-    /// The first fault of some kind that meets this call, one time less to come.
-    fn meet(
-        &mut self,
-        kind: fn(Then) -> bool,
-        call: &Call,
-        now_ms: i64,
-        random: &mut Random,
-    ) -> Option<&Fault> {
-        let fault = self.faults.iter_mut().find(|fault| {
-            kind(fault.then)
-                && fault.fits(call, now_ms)
-                && fault.chance.is_none_or(|chance| random.chance(chance))
-        })?;
-        if let Some(count) = &mut fault.count {
-            *count -= 1;
-        }
-        Some(fault)
+        None
     }
 
     /// Whether a record is refused; `whole` asks for the rules by which its whole body is.
