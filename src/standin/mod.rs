@@ -29,6 +29,8 @@ pub mod server;
 mod settings;
 mod shape;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -41,7 +43,7 @@ pub use settings::{Credentials, Headers, Limit, Period, Settings};
 
 use faults::Strike;
 use jobs::Jobs;
-use limits::Limits;
+use limits::{Limits, too_many};
 use log::Log;
 use random::Random;
 use refusal::Refusal;
@@ -139,7 +141,7 @@ pub enum Delivery {
     Whole,
     /// It arrives after so many milliseconds.
     After(i64),
-    /// Head and so many bytes of the body arrive, then the connection is reset.
+    /// Head and so many bytes of the body arrive, then the connection is closed.
     Cut(usize),
     /// One byte of it in so many milliseconds.
     Trickle(i64),
@@ -256,6 +258,15 @@ impl Remote {
         self.finish_exports(now_ms);
     }
 
+    /// Whether a fault ends this request, of which only the head is there, before it is read whole:
+    /// after how many bytes of its body. Such a request is logged without body and answer.
+    pub fn breaks_early(&mut self, head: &Request, now_ms: i64) -> Option<usize> {
+        let call = Call::of(head);
+        let bytes = self.faults.early(&call, now_ms, &mut self.random)?;
+        self.log.arrived(head, &call, now_ms);
+        Some(bytes)
+    }
+
     /// The tills' own calls: they count against the same limit. Returns how many were refused.
     pub fn consume(&mut self, calls: u64, now_ms: i64) -> u64 {
         self.limits.consume(&self.settings, calls, now_ms)
@@ -322,17 +333,12 @@ impl Remote {
         if !self.admits(call) {
             return self.refused(Refusal::unauthorized());
         }
-        let (mut reply, counted) = match self.limits.spend(&self.settings, call.is_bulk(), now_ms) {
-            Err(limited) => (limited, false),
-            Ok(()) => (self.act(call, now_ms), true),
+        let (mut reply, next_ms) = match self.limits.spend(&self.settings, call.is_bulk(), now_ms) {
+            Ok(()) => (self.act(call, now_ms), now_ms),
+            Err(over) => (too_many(&self.settings, &over, now_ms), over.until_ms),
         };
-        self.limits.headers(
-            &self.settings,
-            call.is_bulk(),
-            counted,
-            now_ms,
-            &mut reply.headers,
-        );
+        self.limits
+            .headers(&self.settings, call.is_bulk(), next_ms, &mut reply.headers);
         reply
     }
 
@@ -362,6 +368,8 @@ impl Remote {
         let reply = own.or(real).unwrap_or_default();
         let delivery = match strike.then {
             Then::Answer => Delivery::Whole,
+            // Over a socket it meets the request before it is read whole.
+            Then::Early(_) => Delivery::Reset,
             Then::Slow(ms) => Delivery::After(ms),
             Then::Trickle(ms) => Delivery::Trickle(ms),
             Then::Cut(bytes) => Delivery::Cut(bytes),
