@@ -73,6 +73,12 @@ CREATE TABLE record (
   PRIMARY KEY (kind, source_id)
 ) STRICT, WITHOUT ROWID;
 
+-- How many records of a kind are not deleted, kept as they come and go.
+CREATE TABLE tally (
+  kind   INTEGER PRIMARY KEY,
+  stored INTEGER NOT NULL
+) STRICT;
+
 -- By id, so by arrival. A new record has no row in `change`: file, line and at tell its creation.
 CREATE TABLE document (
   id        INTEGER PRIMARY KEY,

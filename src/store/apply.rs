@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 use super::edit::{self, Shapes, Source, Stored, Target};
 use super::files::put_rejects;
 use super::intake::Counts;
-use super::{Result, lookup};
+use super::{Result, lookup, tally};
 use crate::kind::Kind;
 use crate::record::{Act, Batch, BatchRow, CLEARED, Content, GONE, Op, Shape};
 use crate::reject::Reject;
@@ -71,6 +71,7 @@ impl Applier {
         let shapes = self.batch_shapes(c, batch)?;
         let looked_up = lookup::active(c)?;
         let mut seq = edit::next_seq(c)?;
+        let mut created = [0; Kind::ALL.len()];
         for index in in_key_order(batch) {
             let row = &batch.rows[index];
             let key = batch.key(row);
@@ -80,6 +81,7 @@ impl Applier {
                 continue;
             }
             if self.expect_new && self.insert(c, batch, row, shape, looked_up, now, seq)? {
+                created[row.kind as usize] += 1;
                 seq += 1;
                 continue;
             }
@@ -91,9 +93,13 @@ impl Applier {
                 None => {
                     self.expect_new = true;
                     self.insert(c, batch, row, shape, looked_up, now, seq)?;
+                    created[row.kind as usize] += 1;
                     seq += 1;
                 }
             }
+        }
+        for kind in Kind::ALL {
+            tally::changed(c, kind, created[kind as usize])?;
         }
         Ok(())
     }
@@ -345,7 +351,7 @@ impl Applier {
     }
 }
 
-fn decode(batch: &Batch, row: &BatchRow) -> Result<Content> {
+pub(super) fn decode(batch: &Batch, row: &BatchRow) -> Result<Content> {
     let fields = batch.shapes[row.shape].fields();
     Content::decode(fields, batch.values(row))
         .ok_or_else(|| super::Error::Statement("a batch's values do not fit their shape".into()))

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::files::damaged;
-use super::{Result, lookup};
+use super::{Result, lookup, tally};
 use crate::kind::Kind;
 use crate::record::{CLEARED, Content, Fingerprint, FingerprintHasher, GONE, Op, RowHash, Shape};
 
@@ -42,18 +42,16 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    pub(super) const COLUMNS: &str = "id, seq, file, folder, gone, fingerprint, acked, row_hash";
-
-    pub(super) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Stored> {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Stored> {
         Ok(Stored {
-            id: row.get(at)?,
-            seq: row.get(at + 1)?,
-            file: row.get(at + 2)?,
-            folder: row.get(at + 3)?,
-            gone: row.get(at + 4)?,
-            fingerprint: row.get(at + 5)?,
-            acked: row.get(at + 6)?,
-            row_hash: row.get(at + 7)?,
+            id: row.get(0)?,
+            seq: row.get(1)?,
+            file: row.get(2)?,
+            folder: row.get(3)?,
+            gone: row.get(4)?,
+            fingerprint: row.get(5)?,
+            acked: row.get(6)?,
+            row_hash: row.get(7)?,
         })
     }
 }
@@ -63,7 +61,7 @@ pub(crate) fn stored(c: &Connection, kind: Kind, key: &str) -> Result<Option<Sto
         "SELECT id, seq, file, folder, gone, fingerprint, acked, row_hash
          FROM record WHERE kind = ?1 AND source_id = ?2",
     )?
-    .query_row(params![kind.code(), key], |row| Stored::read(row, 0))
+    .query_row(params![kind.code(), key], Stored::read)
     .optional()?)
 }
 
@@ -255,6 +253,7 @@ pub(crate) fn change(
         source.now,
         old.diff(content).to_json()
     ])?;
+    tally::changed(c, kind, i64::from(new.is_some()) - i64::from(!stored.gone))?;
     if fingerprint != stored.fingerprint {
         requeue(c, kind, stored.id, fingerprint, stored.acked, source)?;
     }

@@ -15,7 +15,7 @@ use super::files::{self, FileState, damaged, to_json};
 use super::known::OfFile;
 use super::present::Present;
 use super::writer::Fate;
-use super::{Error, KnownRows, Result, Store, undo};
+use super::{Error, KnownRows, Result, Store};
 use crate::kind::Kind;
 use crate::record::Batch;
 use crate::reject::Reject;

@@ -9,6 +9,7 @@ mod compare;
 mod counts;
 pub(crate) mod edit;
 mod files;
+mod history;
 mod intake;
 mod known;
 mod listing;
@@ -16,6 +17,7 @@ mod lookup;
 pub mod meta;
 mod present;
 mod scratch;
+mod tally;
 mod trace;
 mod undo;
 mod writer;
@@ -29,15 +31,17 @@ use rusqlite::OpenFlags;
 /// One that reads beside the writer, for this module's functions.
 pub use rusqlite::Connection;
 
-pub use compare::{Comparer, Outcome};
+pub use compare::{Compared, Comparer, Outcome, brought};
 pub use counts::{Counts as StoreCounts, PerKind, counts};
 pub use files::{Arrival, FileRow, FileState, StoredReject, file};
+pub use history::changes;
 pub use intake::{Begin, Counts, Finish, IntakeSession, Missing};
 pub use known::KnownRows;
 pub use listing::{ChangeRow, Filter, ParkedRow, PendingRow, RejectRow, RequestRow};
-pub use listing::{changes, files, find, parked, pending, rejects, requests};
+pub use listing::{files, find, parked, pending, rejects, requests};
 pub use lookup::StoreLookup;
-pub use trace::{Trace, TracedChange, TracedFlight, trace};
+pub use trace::{Trace, TracedFlight, trace};
+pub use undo::{Left, Reverted};
 pub use writer::Writer;
 
 /// The number of the newest migration; `PRAGMA user_version` of a store that is up to date.
