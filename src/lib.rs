@@ -6,7 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-// Commands, and settings, which read their own files and no others.
+// Asked and shown.
 pub mod cli;
 pub mod config;
 
@@ -16,7 +16,6 @@ pub mod mapping;
 pub mod preset;
 pub mod record;
 pub mod reject;
-pub mod standin;
 pub mod table;
 
 // Done: thin, one outside world each.
@@ -25,3 +24,7 @@ pub mod store;
 
 // Moved.
 pub mod daemon;
+pub mod intake;
+
+// A stand-in of the remote, for tests and trials. Knows nothing of the rest.
+pub mod standin;

@@ -54,6 +54,8 @@ pub struct Folder {
     /// Files that stand here and are not to be taken (again) as long as they are as they were.
     known: HashSet<Stat>,
     next_scan: Moment,
+    /// The file that was taken last, as it is shown, and when (UTC milliseconds).
+    pub last_file: Option<(String, i64)>,
 }
 
 /// The folder while it is there. It is not held open: the kernel tells of a folder's removal only
@@ -78,6 +80,8 @@ struct Seen {
     ready: Option<(Moment, u64, i64)>,
     /// Why it waits, for `status`.
     why: Option<String>,
+    /// Time, or its writer, completes it by itself.
+    is_settling: bool,
 }
 
 /// A file that is complete.
@@ -139,6 +143,7 @@ impl Folders {
                 folder.files = before.files;
                 folder.known = before.known;
                 folder.place = before.place;
+                folder.last_file = before.last_file;
                 folder.rename_all();
             }
             self.list.push(folder);
@@ -195,12 +200,8 @@ impl Folders {
         self.list.iter().map(next).min().unwrap_or(Moment::MAX)
     }
 
-    /// Files that wait to be complete: in `sync` it is not done before they are.
-    pub fn is_anything_unsettled(&self) -> bool {
-        self.list.iter().any(|f| !f.due.is_empty() || f.files.values().any(Seen::is_waiting))
-    }
-
-    fn read_events(&mut self, now: Moment) {
+    /// What waits in the kernel's queue; nothing is looked through.
+    pub fn read_events(&mut self, now: Moment) {
         let Some(watch) = &mut self.watch else { return };
         let notes = match watch.read() {
             Ok(notes) => notes,
@@ -369,6 +370,7 @@ impl Folder {
             ready: BTreeSet::new(),
             known: HashSet::new(),
             next_scan: Moment::MIN,
+            last_file: None,
         }
     }
 
@@ -443,6 +445,11 @@ impl Folder {
         self.files.values().filter(|f| f.is_waiting()).count()
     }
 
+    /// Whether a file here will be complete by itself: `sync` waits for it.
+    pub fn is_settling(&self) -> bool {
+        self.files.values().any(|seen| seen.what == Use::Take && seen.is_settling)
+    }
+
     /// The first of those that wait for something but time, and why.
     pub fn why_waiting(&self) -> Option<(OsString, String)> {
         let waits = |(name, seen): (&OsString, &Seen)| Some((name.clone(), seen.why.clone()?));
@@ -499,6 +506,7 @@ impl Folder {
             due: None,
             ready: None,
             why: None,
+            is_settling: false,
         };
         self.files.insert(name.to_owned(), seen);
     }
@@ -611,6 +619,9 @@ impl Folder {
             }
             Decision::Wait { until, why } => {
                 self.set(name, until, None, Some(why.text().to_owned()));
+                if let Some(seen) = self.files.get_mut(name) {
+                    seen.is_settling = why != settle::Why::SecondLink && why != settle::Why::Marker;
+                }
             }
         }
     }
@@ -635,7 +646,7 @@ impl Folder {
         why: Option<String>,
     ) {
         let Some(seen) = self.files.get_mut(name) else { return };
-        seen.why = why;
+        (seen.why, seen.is_settling) = (why, false);
         if seen.due != due {
             if let Some(before) = seen.due.take() {
                 self.due.remove(&(before, name.to_owned()));

@@ -17,7 +17,7 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
-pub use drop::{Folder, Folders, Ready};
+pub use drop::{Folder, Folders, RESCAN_MS, Ready};
 pub use names::{ARCHIVE, NAME_BYTES_MAX, OWN_PREFIX, REJECTS, moved_name, shown};
 
 /// What a caller branches on.

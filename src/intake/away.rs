@@ -88,6 +88,12 @@ pub fn put_away(
     }
 }
 
+/// Ends the life of a file that is left where it is.
+pub fn close(site: &Site, id: i64) -> Result<()> {
+    site.store.archived(id, None, &[], site.clock.utc_ms())?;
+    Ok(())
+}
+
 /// `20261125T020312Z`, the same at every try.
 pub fn stamp(row: &FileRow) -> String {
     let at = jiff::Timestamp::from_millisecond(row.stored.unwrap_or(row.seen));

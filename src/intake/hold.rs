@@ -159,7 +159,7 @@ impl LookOver<'_> {
             if wants.keys_only() && table.reading.row_hash_seed().is_some() {
                 counting.read_keys(&mut file, table)?;
             } else {
-                counting.read(self.site, &mut file, table, wants)?;
+                counting.read(self.site, &mut file, table)?;
             }
         }
         Ok(counting.found)
@@ -211,9 +211,6 @@ impl LookOver<'_> {
         let (code, why) = match &found.cut {
             Some(cut) => ("cut", format!("cannot be read from line {} on", cut.line)),
             None if found.rows == 0 => ("empty", "has no rows".to_owned()),
-            None if missing > 0 && found.is_unsure => {
-                ("deletes", "has rejected rows whose records cannot be told".to_owned())
-            }
             None if missing > allowed => (
                 "deletes",
                 format!("lacks more than `max_delete` ({} %) allows", self.folder.max_delete_percent),
@@ -255,8 +252,6 @@ struct Found {
     changed: u64,
     /// Orders that are too old.
     old: u64,
-    /// Some rows are rejected, and their keys cannot be known.
-    is_unsure: bool,
 }
 
 /// Counts what a file would do.
@@ -293,21 +288,10 @@ impl Counting<'_> {
         site: &Site,
         file: &mut &std::fs::File,
         table: &mut Table,
-        wants: &Wants,
     ) -> Result<()> {
-        let is_flat = table.reading.row_hash_seed().is_some();
-        if wants.present && is_flat {
-            self.read_keys(file, table)?;
-            self.found.rows = 0;
-        }
         let lookup = StoreLookup::new(site.store.reader()?);
         let mut tally = Tally::default();
-        let was_unsure = self.found.is_unsure;
         read::read_table(file, table, &lookup, None, self, &mut tally)?;
-        if is_flat {
-            // The keys of all rows were read before.
-            self.found.is_unsure = was_unsure;
-        }
         self.found.rows += tally.rows;
         self.found.cut = self.found.cut.take().or(tally.cut);
         Ok(())
@@ -326,7 +310,10 @@ impl Sink for Counting<'_> {
         (self.between)()?;
         for kind in Kind::ALL {
             let of_kind = batch.rows.iter().filter(|row| row.kind == kind);
-            let keys: Vec<&str> = of_kind.map(|row| batch.key(row)).collect();
+            let rejected = rejects.iter().filter_map(|reject| reject.record.as_ref());
+            let keys: Vec<&str> = (of_kind.map(|row| batch.key(row)))
+                .chain(rejected.filter(|(of, _)| *of == kind).map(|(_, key)| key.as_str()))
+                .collect();
             if !keys.is_empty() {
                 self.session.present(kind, &keys)?;
             }
@@ -343,7 +330,6 @@ impl Sink for Counting<'_> {
             };
             self.found.old += batch.rows.iter().filter(is_old).count() as u64;
         }
-        self.found.is_unsure |= !rejects.is_empty();
         batch.clear();
         rejects.clear();
         Ok(())
@@ -360,7 +346,7 @@ fn created_at_ms(batch: &Batch, row: &BatchRow) -> Option<i64> {
     }
     // A day is over at its end, somewhere on earth.
     let day: jiff::civil::Date = text.get(..10)?.parse().ok()?;
-    let midnight = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    let midnight = day.to_zoned_datetime(jiff::tz::TimeZone::UTC).ok()?;
     Some(midnight.timestamp().as_millisecond() + 36 * 3_600_000)
 }
 

@@ -28,7 +28,7 @@ use jiff::tz::TimeZone;
 
 pub use board::{Board, FolderStatus, Notice};
 pub use clock::{Clock, SystemClock};
-pub use queue::{Intake, Tookin};
+pub use queue::{Intake, TakenIn};
 
 use crate::config::{self, Config};
 use crate::folder::watch::Bell;
@@ -67,6 +67,12 @@ impl Error {
             "the file cannot be read: {}",
             crate::folder::io_text(error)
         ))
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Error {
+        crate::folder::Error::from(error).into()
     }
 }
 
@@ -137,7 +143,7 @@ impl Site {
 fn day(utc_ms: i64, zone: &str) -> Date {
     let moment = jiff::Timestamp::from_millisecond(utc_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
-    moment.to_zoned(zone).date()
+    moment.to_zoned_datetime(zone).date()
 }
 
 /// How other threads speak to the loop, and see what it does. Wake-ups only; what is to be done
@@ -207,7 +213,7 @@ pub fn run(site: Site, control: &Control) -> Result<()> {
 
 /// Takes in all files that are there, waiting for those that are not complete, and gives what became
 /// of them. `control.stop` ends it before.
-pub fn sync_once(site: Site, control: &Control) -> Result<Tookin> {
+pub fn sync_once(site: Site, control: &Control) -> Result<TakenIn> {
     let mut intake = Intake::new(site, control.clone(), false);
     intake.recover()?;
     while !control.is_stopped() {
@@ -219,5 +225,5 @@ pub fn sync_once(site: Site, control: &Control) -> Result<Tookin> {
         }
     }
     intake.end()?;
-    Ok(intake.tookin().clone())
+    Ok(intake.taken_in().clone())
 }

@@ -351,6 +351,7 @@ fn cut_reject(cut: &Cut) -> Reject {
             cut.reason
         ),
         cells: Vec::new(),
+        record: None,
     }
 }
 

@@ -128,6 +128,7 @@ impl Returned {
                 code,
                 reason: reason.to_owned(),
                 cells: row.cells(),
+                record: None,
             }))
         };
         if self.surplus.is_some_and(|n| !row.cell(n).trim().is_empty()) {

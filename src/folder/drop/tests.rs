@@ -118,7 +118,7 @@ fn of_several_found_at_once_the_oldest_is_first_then_the_name() {
     let mut folders = Folders::new(&[Arc::new(settings)], true);
     folders.look(0);
     assert!(folders.next(|_| true).is_none());
-    assert!(folders.is_anything_unsettled());
+    assert!(folders.get(0).is_settling());
     folders.look(12 * SETTLE);
     let mut names = Vec::new();
     while let Some(ready) = folders.next(|_| true) {
