@@ -3,6 +3,16 @@
 //! Knows nothing of CSV, of the API's JSON, or of HTTP. Whoever wants something written hands a
 //! typed request over; requests that wait together are committed together.
 
+mod apply;
+mod compare;
+mod counts;
+mod files;
+mod intake;
+mod known;
+mod listing;
+mod lookup;
+pub mod meta;
+mod trace;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +21,15 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+pub use compare::{Comparer, Outcome};
+pub use counts::{Counts as StoreCounts, PerKind, counts};
+pub use files::{Arrival, FileRow, FileState, StoredReject, file};
+pub use intake::{Begin, Counts, Finish, IntakeSession, Missing};
+pub use known::KnownRows;
+pub use listing::{ChangeRow, Filter, ParkedRow, PendingRow, RejectRow, RequestRow};
+pub use listing::{changes, files, find, parked, pending, rejects, requests};
+pub use lookup::StoreLookup;
+pub use trace::{Trace, TracedChange, TracedFlight, trace};
 pub use writer::Writer;
 
 /// The number of the newest migration; `PRAGMA user_version` of a store that is up to date.
@@ -169,6 +188,7 @@ fn migrate(connection: &mut Connection) -> Result<()> {
     let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == 0 {
         transaction.execute_batch(SCHEMA)?;
+        meta::make_secret(&transaction)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
     transaction.commit()?;
