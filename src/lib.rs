@@ -14,9 +14,13 @@ pub mod preset;
 pub mod record;
 pub mod reject;
 pub mod table;
+pub mod todo;
 
 // Done: thin, one outside world each.
 pub mod store;
+
+// What people and machines see.
+pub mod status;
 
 // Moved.
 pub mod daemon;

@@ -26,6 +26,8 @@ pub struct Headline {
     pub detail: String,
 }
 
+const NOTHING_TO_DO: &str = "; nothing to do.";
+
 pub fn of(facts: &Facts, todo: &[Todo], now: i64, tz: &TimeZone) -> Headline {
     let present = at_present(facts, now, tz);
     if todo.is_empty() {
@@ -47,10 +49,15 @@ pub fn of(facts: &Facts, todo: &[Todo], now: i64, tz: &TimeZone) -> Headline {
     }
 }
 
+/// In one sentence, behind what needs a person.
 fn sentence(present: &Headline) -> String {
-    match present.detail.as_str() {
+    match present.detail.trim_end_matches(NOTHING_TO_DO) {
         "" => format!("{}.", present.text),
-        detail => format!("{}; {}{}", present.text, detail[..1].to_lowercase(), &detail[1..]),
+        detail => {
+            let (first, rest) = detail.split_at(1);
+            let rest = rest.trim_end_matches('.');
+            format!("{}; {}{rest}.", present.text, first.to_lowercase())
+        }
     }
 }
 
@@ -86,21 +93,27 @@ fn at_present(facts: &Facts, now: i64, tz: &TimeZone) -> Headline {
             format!("{}; files are taken in as before.", capital(&changes)),
         );
     }
-    let since = facts.link.since.map(|at| format!(" since {}", moment(at, now, tz)));
+    let since = facts
+        .link
+        .since
+        .map(|at| format!(" since {}", moment(at, now, tz)));
     let since = since.unwrap_or_default();
-    let until = facts.link.until.map(|at| format!(" until {}", moment(at, now, tz)));
+    let until = facts
+        .link
+        .until
+        .map(|at| format!(" until {}", moment(at, now, tz)));
     let until = until.unwrap_or_default();
     match facts.link.state {
         Some(LinkState::Away) => {
             return waiting(
                 format!("Offline{since}"),
-                format!("{}; nothing to do.", capital(&changes)),
+                format!("{}{NOTHING_TO_DO}", capital(&changes)),
             );
         }
         Some(LinkState::Limited) if pending > 0 => {
             return waiting(
                 format!("Waiting for the rate limit{until}"),
-                format!("{}; nothing to do.", capital(&changes)),
+                format!("{}{NOTHING_TO_DO}", capital(&changes)),
             );
         }
         Some(LinkState::Refused) => {
@@ -120,7 +133,7 @@ fn at_present(facts: &Facts, now: i64, tz: &TimeZone) -> Headline {
     if let Some(file) = facts.reading.first() {
         return waiting(
             format!("Taking in {}", words::plain(&file.name)),
-            format!("{}; nothing to do.", capital(&changes)),
+            format!("{}{NOTHING_TO_DO}", capital(&changes)),
         );
     }
     if pending > 0 {
@@ -132,10 +145,7 @@ fn at_present(facts: &Facts, now: i64, tz: &TimeZone) -> Headline {
     let stored = facts.stored.total();
     let detail = match (stored, facts.last_delivered) {
         (0, _) => "No file has come yet. Drop one into a folder below.".to_owned(),
-        (_, Some(at)) => format!(
-            "Everything is delivered, last {}.",
-            words::ago(at, now)
-        ),
+        (_, Some(at)) => format!("Everything is delivered, last {}.", words::ago(at, now)),
         (_, None) => "Nothing waits.".to_owned(),
     };
     Headline {

@@ -150,7 +150,10 @@ impl<'a> From<&'a Status> for Json<'a> {
 }
 
 fn folder(folder: &Folder) -> FolderJson<'_> {
-    let used = folder.last_file.as_ref().and_then(|file| file.preset.as_deref());
+    let used = folder
+        .last_file
+        .as_ref()
+        .and_then(|file| file.preset.as_deref());
     FolderJson {
         name: &folder.name,
         path: folder.path.display().to_string(),

@@ -41,7 +41,12 @@ pub fn render_text(status: &Status, tz: &TimeZone, colour: bool) -> String {
         line(&mut out, &paint, "oldest", &text);
     }
     if let Some(at) = facts.last_delivered {
-        line(&mut out, &paint, "delivered", &format!("last {}", ago(at, status.now)));
+        line(
+            &mut out,
+            &paint,
+            "delivered",
+            &format!("last {}", ago(at, status.now)),
+        );
     }
     if let Some(error) = &facts.last_error {
         let text = format!(
@@ -213,7 +218,11 @@ fn records(out: &mut String, paint: &Paint, facts: &Facts) {
     const ORDER: [Kind; 4] = [Kind::Customers, Kind::Products, Kind::Skus, Kind::Orders];
     let _ = write!(out, "{:NAMES$}", "");
     for kind in ORDER {
-        let name = if kind == Kind::Skus { "SKUs" } else { kind.name() };
+        let name = if kind == Kind::Skus {
+            "SKUs"
+        } else {
+            kind.name()
+        };
         let _ = write!(out, "{}", paint.dim(&format!("{name:>12}")));
     }
     out.push('\n');
@@ -263,7 +272,11 @@ fn folder(out: &mut String, paint: &Paint, status: &Status, folder: &Folder, tz:
     }
     let mut more = Vec::new();
     if let Some(due) = next_due(&status.facts, folder, status.now, tz) {
-        let word = if due.overdue { "overdue since" } else { "next by" };
+        let word = if due.overdue {
+            "overdue since"
+        } else {
+            "next by"
+        };
         more.push(format!("{word} {}", moment(due.at, status.now, tz)));
     }
     if folder.waiting > 0 {
@@ -272,7 +285,11 @@ fn folder(out: &mut String, paint: &Paint, status: &Status, folder: &Folder, tz:
     if folder.foreign > 0 {
         let names: Vec<String> = folder.foreign_names.iter().map(|n| plain(n)).collect();
         let named = list(&names, 3, folder.foreign);
-        let n = count(folder.foreign, "file matches nothing", "files match nothing");
+        let n = count(
+            folder.foreign,
+            "file matches nothing",
+            "files match nothing",
+        );
         more.push(format!("{n} ({named})"));
     }
     if !more.is_empty() {

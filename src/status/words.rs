@@ -1,7 +1,7 @@
 //! Numbers, sizes, times and lists as people read them, the same on a terminal, on the page and in alerts.
 
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::{Timestamp, ZonedDateTime};
 
 const SECOND: i64 = 1000;
 const MINUTE: i64 = 60 * SECOND;
@@ -65,9 +65,9 @@ pub fn ago(then: i64, now: i64) -> String {
     }
 }
 
-pub fn zoned(ms: i64, tz: &TimeZone) -> Zoned {
+pub fn zoned(ms: i64, tz: &TimeZone) -> ZonedDateTime {
     let timestamp = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
-    timestamp.to_zoned(tz.clone())
+    timestamp.to_zoned_datetime(tz.clone())
 }
 
 /// As short as it is clear beside `now`: `14:02`, `yesterday 14:02`, `Mon 14:02`, `3 Nov 14:02`, `3 Nov 2025`.
@@ -183,7 +183,10 @@ mod tests {
 
     #[test]
     fn what_comes_from_outside_moves_no_cursor() {
-        assert_eq!(plain("a\x1b[31mb\nc\u{202e}"), "a\\u{1b}[31mb\\u{a}c\\u{202e}");
+        assert_eq!(
+            plain("a\x1b[31mb\nc\u{202e}"),
+            "a\\u{1b}[31mb\\u{a}c\\u{202e}"
+        );
         assert_eq!(plain("Ünï.csv"), "Ünï.csv");
     }
 

@@ -12,6 +12,7 @@ mod known;
 mod listing;
 mod lookup;
 pub mod meta;
+pub mod status;
 mod trace;
 mod writer;
 

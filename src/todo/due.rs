@@ -55,7 +55,7 @@ fn by(
 ) -> Option<Due> {
     let today = Timestamp::from_millisecond(now)
         .ok()?
-        .to_zoned(tz.clone())
+        .to_zoned_datetime(tz.clone())
         .date();
     let deadline = |date: Date| -> Option<i64> {
         let named = days[usize::from(date.weekday().to_monday_zero_offset() as u8)];
@@ -90,14 +90,14 @@ fn by(
 fn counts_from(deadline: i64, tz: &TimeZone) -> Option<i64> {
     let local = Timestamp::from_millisecond(deadline)
         .ok()?
-        .to_zoned(tz.clone());
+        .to_zoned_datetime(tz.clone());
     let midnight = instant(local.date().at(0, 0, 0, 0), tz)?;
     Some(midnight.min(deadline - EARLY.as_millis() as i64))
 }
 
 /// A local time that a clock change skips is the same distance after it; one that comes twice, the first.
 fn instant(at: DateTime, tz: &TimeZone) -> Option<i64> {
-    let zoned = at.to_zoned(tz.clone()).ok()?;
+    let zoned = at.to_zoned_datetime(tz.clone()).ok()?;
     Some(zoned.timestamp().as_millisecond())
 }
 
@@ -130,8 +130,18 @@ mod tests {
     fn at_least_every_so_often() {
         let expect = Expect::Every(Duration::from_secs(26 * 3600));
         let last = "2026-11-24T02:00:00Z";
-        check(&expect, last, "2026-11-25T03:59:00Z", ("2026-11-25T04:00:00Z", false));
-        check(&expect, last, "2026-11-25T04:01:00Z", ("2026-11-25T04:00:00Z", true));
+        check(
+            &expect,
+            last,
+            "2026-11-25T03:59:00Z",
+            ("2026-11-25T04:00:00Z", false),
+        );
+        check(
+            &expect,
+            last,
+            "2026-11-25T04:01:00Z",
+            ("2026-11-25T04:00:00Z", true),
+        );
     }
 
     #[test]
@@ -142,19 +152,59 @@ mod tests {
             minute: 30,
         };
         // Wednesday, 06:30 in Paris is 05:30 UTC.
-        check(&expect, "2026-11-24T05:00:00Z", "2026-11-25T05:29:00Z", ("2026-11-25T05:30:00Z", false));
-        check(&expect, "2026-11-24T05:00:00Z", "2026-11-25T05:31:00Z", ("2026-11-25T05:30:00Z", true));
+        check(
+            &expect,
+            "2026-11-24T05:00:00Z",
+            "2026-11-25T05:29:00Z",
+            ("2026-11-25T05:30:00Z", false),
+        );
+        check(
+            &expect,
+            "2026-11-24T05:00:00Z",
+            "2026-11-25T05:31:00Z",
+            ("2026-11-25T05:30:00Z", true),
+        );
         // It comes late: over.
-        check(&expect, "2026-11-25T08:00:00Z", "2026-11-25T08:01:00Z", ("2026-11-26T05:30:00Z", false));
+        check(
+            &expect,
+            "2026-11-25T08:00:00Z",
+            "2026-11-25T08:01:00Z",
+            ("2026-11-26T05:30:00Z", false),
+        );
         // Yesterday's late file is not today's.
-        check(&expect, "2026-11-24T08:00:00Z", "2026-11-25T05:31:00Z", ("2026-11-25T05:30:00Z", true));
+        check(
+            &expect,
+            "2026-11-24T08:00:00Z",
+            "2026-11-25T05:31:00Z",
+            ("2026-11-25T05:30:00Z", true),
+        );
         // The evening before is.
-        check(&expect, "2026-11-24T21:00:00Z", "2026-11-25T05:31:00Z", ("2026-11-26T05:30:00Z", false));
-        check(&expect, "2026-11-24T21:00:00Z", "2026-11-25T05:00:00Z", ("2026-11-26T05:30:00Z", false));
+        check(
+            &expect,
+            "2026-11-24T21:00:00Z",
+            "2026-11-25T05:31:00Z",
+            ("2026-11-26T05:30:00Z", false),
+        );
+        check(
+            &expect,
+            "2026-11-24T21:00:00Z",
+            "2026-11-25T05:00:00Z",
+            ("2026-11-26T05:30:00Z", false),
+        );
         // Nothing on a Sunday; Saturday's is met.
-        check(&expect, "2026-11-28T05:00:00Z", "2026-11-29T12:00:00Z", ("2026-11-30T05:30:00Z", false));
+        check(
+            &expect,
+            "2026-11-28T05:00:00Z",
+            "2026-11-29T12:00:00Z",
+            ("2026-11-30T05:30:00Z", false),
+        );
         // Nothing ever.
-        check(&expect, "", "2026-11-29T12:00:00Z", ("2026-11-28T05:30:00Z", true));
+        check(
+            &expect,
+            "",
+            "2026-11-29T12:00:00Z",
+            ("2026-11-28T05:30:00Z", true),
+        );
     }
 
     #[test]
@@ -164,8 +214,18 @@ mod tests {
             hour: 20,
             minute: 0,
         };
-        check(&expect, "2026-11-25T05:00:00Z", "2026-11-25T19:30:00Z", ("2026-11-26T19:00:00Z", false));
-        check(&expect, "2026-11-24T20:00:00Z", "2026-11-25T19:30:00Z", ("2026-11-25T19:00:00Z", true));
+        check(
+            &expect,
+            "2026-11-25T05:00:00Z",
+            "2026-11-25T19:30:00Z",
+            ("2026-11-26T19:00:00Z", false),
+        );
+        check(
+            &expect,
+            "2026-11-24T20:00:00Z",
+            "2026-11-25T19:30:00Z",
+            ("2026-11-25T19:00:00Z", true),
+        );
     }
 
     #[test]
@@ -176,10 +236,25 @@ mod tests {
             minute: 30,
         };
         // 29 March 2026: 02:30 does not exist in Paris; it is 03:30 summer time, 01:30 UTC.
-        check(&expect, "2026-03-28T01:00:00Z", "2026-03-29T01:29:00Z", ("2026-03-29T01:30:00Z", false));
-        check(&expect, "2026-03-28T01:00:00Z", "2026-03-29T01:31:00Z", ("2026-03-29T01:30:00Z", true));
+        check(
+            &expect,
+            "2026-03-28T01:00:00Z",
+            "2026-03-29T01:29:00Z",
+            ("2026-03-29T01:30:00Z", false),
+        );
+        check(
+            &expect,
+            "2026-03-28T01:00:00Z",
+            "2026-03-29T01:31:00Z",
+            ("2026-03-29T01:30:00Z", true),
+        );
         // 25 October 2026: 02:30 comes twice; the first, 00:30 UTC.
-        check(&expect, "2026-10-24T00:00:00Z", "2026-10-25T00:31:00Z", ("2026-10-25T00:30:00Z", true));
+        check(
+            &expect,
+            "2026-10-24T00:00:00Z",
+            "2026-10-25T00:31:00Z",
+            ("2026-10-25T00:30:00Z", true),
+        );
     }
 
     #[test]

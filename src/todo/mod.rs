@@ -117,7 +117,12 @@ fn link(facts: &Facts, now: i64, tz: &TimeZone, all: &mut Vec<Todo>) {
         );
         all.push(Todo {
             since: Some(refusal.at),
-            ..base("rebind", "This store does not belong to the project of its credentials".into(), why, "tillsync rebind")
+            ..base(
+                "rebind",
+                "This store does not belong to the project of its credentials".into(),
+                why,
+                "tillsync rebind",
+            )
         });
         return;
     }
@@ -138,13 +143,20 @@ fn link(facts: &Facts, now: i64, tz: &TimeZone, all: &mut Vec<Todo>) {
             all.push(base("refused", text, why, "tillsync login"));
         }
         Some(LinkState::Exhausted) => {
-            let until = link.until.map(|at| format!(" until {}", moment(at, now, tz)));
+            let until = link
+                .until
+                .map(|at| format!(" until {}", moment(at, now, tz)));
             let why = format!(
                 "Nothing is sent{}; then it goes on by itself. Until then {} there. A larger plan ends it sooner.",
                 until.unwrap_or_default(),
                 wait(waiting),
             );
-            all.push(base("exhausted", "The plan's calls are used up".into(), why, "tillsync requests"));
+            all.push(base(
+                "exhausted",
+                "The plan's calls are used up".into(),
+                why,
+                "tillsync requests",
+            ));
         }
         Some(LinkState::Away) => {
             let Some(since) = link.since else { return };
@@ -232,7 +244,10 @@ fn host(facts: &Facts, now: i64, tz: &TimeZone, all: &mut Vec<Todo>) {
             Some(pause.since),
             "paused",
             format!("Delivery has been paused for {}", span(now - pause.since)),
-            format!("Somebody typed `tillsync pause`, and {} for `tillsync resume`.", wait(facts.pending.total())),
+            format!(
+                "Somebody typed `tillsync pause`, and {} for `tillsync resume`.",
+                wait(facts.pending.total())
+            ),
             "tillsync resume".into(),
         );
     }
@@ -386,13 +401,24 @@ fn expected(facts: &Facts, folder: &Folder, now: i64, tz: &TimeZone, all: &mut V
         Some(at) => format!("The last one with a row came {}", moment(at, now, &tz)),
         None => "None has come so far".to_owned(),
     };
-    let note = folder.note.as_deref().map(|note| format!(" ({})", plain(note)));
+    let note = folder
+        .note
+        .as_deref()
+        .map(|note| format!(" ({})", plain(note)));
     let foreign = match folder.foreign {
         0 => String::new(),
         n => format!(
             " {} in it match nothing: {}.",
             count(n, "file", "files"),
-            list(&folder.foreign_names.iter().map(|n| plain(n)).collect::<Vec<_>>(), 3, n)
+            list(
+                &folder
+                    .foreign_names
+                    .iter()
+                    .map(|n| plain(n))
+                    .collect::<Vec<_>>(),
+                3,
+                n
+            )
         ),
     };
     all.push(Todo {
@@ -404,7 +430,10 @@ fn expected(facts: &Facts, folder: &Folder, now: i64, tz: &TimeZone, all: &mut V
             folder.name,
             moment(due.at, now, &tz)
         ),
-        why: format!("{last}. See whether the export ran{}.{foreign}", note.unwrap_or_default()),
+        why: format!(
+            "{last}. See whether the export ran{}.{foreign}",
+            note.unwrap_or_default()
+        ),
         command: format!("ls -la {}", quoted(&folder.path)),
         count: 1,
     });
@@ -424,7 +453,10 @@ pub fn next_due(facts: &Facts, folder: &Folder, now: i64, tz: &TimeZone) -> Opti
 }
 
 fn zone(folder: &Folder, host: &TimeZone) -> TimeZone {
-    let named = folder.timezone.as_deref().and_then(|name| TimeZone::get(name).ok());
+    let named = folder
+        .timezone
+        .as_deref()
+        .and_then(|name| TimeZone::get(name).ok());
     named.unwrap_or_else(|| host.clone())
 }
 
@@ -449,7 +481,13 @@ fn files(facts: &Facts, all: &mut Vec<Todo>) {
             file.id
         );
         let text = format!("{} in {} is held", plain(&file.name), file.folder);
-        all.push(one(file, "held", text, why, format!("tillsync accept {}", file.id)));
+        all.push(one(
+            file,
+            "held",
+            text,
+            why,
+            format!("tillsync accept {}", file.id),
+        ));
     }
     more(facts.files.held, &facts.held, "held", "are held", all);
     for file in &facts.unreadable {
@@ -458,10 +496,20 @@ fn files(facts: &Facts, all: &mut Vec<Todo>) {
             because(file)
         );
         let text = format!("{} in {} could not be read", plain(&file.name), file.folder);
-        all.push(one(file, "unreadable", text, why, format!("tillsync files --file {}", file.id)));
+        all.push(one(
+            file,
+            "unreadable",
+            text,
+            why,
+            format!("tillsync files --file {}", file.id),
+        ));
     }
     for file in &facts.rejecting {
-        let codes: Vec<String> = file.codes.iter().map(|(code, n)| format!("{} {code}", number(*n))).collect();
+        let codes: Vec<String> = file
+            .codes
+            .iter()
+            .map(|(code, n)| format!("{} {code}", number(*n)))
+            .collect();
         let codes = match list(&codes, 3, codes.len() as u64) {
             codes if codes.is_empty() => String::new(),
             codes => format!(" ({codes})"),
@@ -481,13 +529,29 @@ fn files(facts: &Facts, all: &mut Vec<Todo>) {
         );
         all.push(Todo {
             count: file.rejected,
-            ..one(file, "rejects", text, why, format!("tillsync rejects --file {}", file.id))
+            ..one(
+                file,
+                "rejects",
+                text,
+                why,
+                format!("tillsync rejects --file {}", file.id),
+            )
         });
     }
     for file in &facts.grew {
-        let text = format!("{} in {} was still being written after it was read", plain(&file.name), file.folder);
+        let text = format!(
+            "{} in {} was still being written after it was read",
+            plain(&file.name),
+            file.folder
+        );
         let why = "It was read again, so nothing is missing. The program that writes it closes it too early: let it write under another name and rename it, or set `done` or a longer `settle`.".to_owned();
-        all.push(one(file, "grew", text, why, format!("tillsync files --file {}", file.id)));
+        all.push(one(
+            file,
+            "grew",
+            text,
+            why,
+            format!("tillsync files --file {}", file.id),
+        ));
     }
 }
 
@@ -554,7 +618,11 @@ fn parked_because(code: &str, kind: &str) -> (String, String) {
 }
 
 fn jobs(facts: &Facts, now: i64, all: &mut Vec<Todo>) {
-    for job in facts.jobs.iter().filter(|job| now - job.since >= JOB_STUCK_MS) {
+    for job in facts
+        .jobs
+        .iter()
+        .filter(|job| now - job.since >= JOB_STUCK_MS)
+    {
         all.push(Todo {
             since: Some(job.since),
             kind: "job",
@@ -582,7 +650,12 @@ fn sentence(text: &str) -> String {
     let Some(first) = chars.next() else {
         return String::new();
     };
-    let mut out: String = first.to_uppercase().chain(chars).collect();
+    // A path or a number is not a word to begin with a capital.
+    let word = text.split_whitespace().next().unwrap_or_default();
+    let mut out: String = match word.chars().all(char::is_alphabetic) {
+        true => first.to_uppercase().chain(chars).collect(),
+        false => text.to_owned(),
+    };
     if !out.ends_with(['.', '!', '?']) {
         out.push('.');
     }
