@@ -24,3 +24,4 @@ pub mod status;
 
 // Moved.
 pub mod daemon;
+pub mod page;

@@ -71,6 +71,7 @@ const BUILT_AFTER_MS: i64 = 1_793_491_200_000;
 fn counts(facts: &mut Facts, tally: rows::Tally) {
     for (kind, counts) in Kind::ALL.into_iter().zip(tally.kinds) {
         *facts.stored.of_mut(kind) = counts.stored;
+        *facts.confirmed.of_mut(kind) = counts.confirmed;
         *facts.pending.of_mut(kind) = counts.pending;
         *facts.in_flight.of_mut(kind) = counts.in_flight;
         *facts.parked.of_mut(kind) = counts.parked;

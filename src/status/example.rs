@@ -150,6 +150,7 @@ pub fn well() -> Facts {
         skus: 19_877,
         orders: 160_442,
     };
+    facts.confirmed = facts.stored;
     facts.files.stored = 412;
     facts.rejected = 3;
     facts.last_delivered = Some(NOW - 3 * MINUTE);
@@ -240,6 +241,9 @@ pub fn busy() -> Facts {
         customers: 5_000,
         ..Counts::default()
     };
+    facts.confirmed.customers -= 18_420;
+    facts.confirmed.skus -= 61;
+    facts.confirmed.orders -= 4;
     facts.oldest_pending = Some(NOW - 6 * MINUTE);
     facts.oldest_due = Some(NOW - 6 * MINUTE);
     facts.last_request = Some(NOW - 2_000);
@@ -263,6 +267,8 @@ pub fn away() -> Facts {
         skus: 0,
         orders: 61,
     };
+    facts.confirmed.customers -= 251;
+    facts.confirmed.orders -= 61;
     facts.oldest_pending = Some(NOW - 99 * MINUTE);
     facts.oldest_due = Some(NOW - 99 * MINUTE);
     facts.last_delivered = Some(NOW - 101 * MINUTE);
@@ -321,6 +327,8 @@ pub fn parked() -> Facts {
         skus: 3,
         orders: 0,
     };
+    facts.confirmed.customers -= 14;
+    facts.confirmed.skus -= 3;
     facts.parked_groups = vec![
         ParkedGroup {
             kind: Kind::Customers,

@@ -27,6 +27,8 @@ pub struct Facts {
     pub folders: Vec<Folder>,
     pub files: FileCounts,
     pub stored: Counts,
+    /// Of these: the remote has acknowledged what is stored.
+    pub confirmed: Counts,
     pub pending: Counts,
     pub in_flight: Counts,
     pub parked: Counts,

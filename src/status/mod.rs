@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 pub use collect::collect;
 pub use facts::Facts;
 pub use headline::{Headline, Tone};
-pub use text::{render_text, render_todo};
+pub use text::{outcome, render_text, render_todo};
 
 use crate::todo::{Todo, todo};
 

@@ -25,6 +25,8 @@ const SPOKEN_OF_MS: i64 = 30 * 24 * 3_600_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KindCounts {
     pub stored: u64,
+    /// Of these: the remote has acknowledged what is stored.
+    pub confirmed: u64,
     pub pending: u64,
     pub in_flight: u64,
     pub parked: u64,
@@ -111,16 +113,15 @@ pub struct Sample {
 
 pub fn tally(c: &Connection, now: i64) -> Result<Tally> {
     let mut tally = Tally::default();
-    let mut stored =
-        c.prepare_cached("SELECT kind, count(*) FROM record WHERE gone = 0 GROUP BY kind")?;
+    let mut stored = c.prepare_cached(
+        "SELECT kind, count(*), count(*) FILTER (WHERE acked = fingerprint)
+         FROM record WHERE gone = 0 GROUP BY kind",
+    )?;
     let mut rows = stored.query([])?;
     while let Some(row) = rows.next()? {
-        of(
-            &mut tally,
-            row.get(0)?,
-            |counts, n| counts.stored += n,
-            row.get(1)?,
-        );
+        let kind = row.get(0)?;
+        of(&mut tally, kind, |counts, n| counts.stored += n, row.get(1)?);
+        of(&mut tally, kind, |counts, n| counts.confirmed += n, row.get(2)?);
     }
     let mut parked = c.prepare_cached("SELECT kind, count(*) FROM parked GROUP BY kind")?;
     let mut rows = parked.query([])?;

@@ -508,9 +508,9 @@ fn files(facts: &Facts, all: &mut Vec<Todo>) {
         let codes: Vec<String> = file
             .codes
             .iter()
-            .map(|(code, n)| format!("{} {code}", number(*n)))
+            .map(|(code, n)| format!("{} × {code}", number(*n)))
             .collect();
-        let codes = match list(&codes, 3, codes.len() as u64) {
+        let codes = match codes.join(", ") {
             codes if codes.is_empty() => String::new(),
             codes => format!(" ({codes})"),
         };

@@ -277,7 +277,7 @@ fn rows_that_were_rejected() {
         |f| f.rejecting = example::held().rejecting,
         |f| f.rejecting.clear(),
         &[
-            "12 rows of orders-1200.csv in orders could not be stored (9 number and 3 date)",
+            "12 rows of orders-1200.csv in orders could not be stored (9 × number, 3 × date)",
             "`rejects/20261125T110203Z-orders-1200.csv.rejects.csv`",
         ],
         "tillsync rejects --file 420",
