@@ -6,6 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+// Commands.
+pub mod cli;
+
 // Known: pure; no clock, file, socket, SQL or log.
 pub mod config;
 pub mod kind;
@@ -13,6 +16,7 @@ pub mod mapping;
 pub mod preset;
 pub mod record;
 pub mod reject;
+pub mod standin;
 pub mod table;
 pub mod todo;
 

@@ -20,7 +20,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::OpenFlags;
+
+/// One that reads beside the writer, for this module's functions.
+pub use rusqlite::Connection;
 
 pub use compare::{Comparer, Outcome};
 pub use counts::{Counts as StoreCounts, PerKind, counts};

@@ -1,0 +1,1 @@
+//! How commands end: failures, statuses, and what is asked.
