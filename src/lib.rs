@@ -11,6 +11,7 @@ pub mod cli;
 
 // Known: pure; no clock, file, socket, SQL or log.
 pub mod config;
+pub mod health;
 pub mod kind;
 pub mod mapping;
 pub mod preset;

@@ -22,7 +22,10 @@ const BETWEEN: f64 = 8.0;
 
 pub fn picture(samples: &[Sample], now: i64, tz: &TimeZone) -> Markup {
     let from = now - SPAN_MS;
-    let points: Vec<&Sample> = samples.iter().filter(|s| s.at >= from && s.at <= now).collect();
+    let points: Vec<&Sample> = samples
+        .iter()
+        .filter(|s| s.at >= from && s.at <= now)
+        .collect();
     if points.len() < 2 {
         return html! {
             p.dim { "It begins once the daemon has run for ten minutes." }
@@ -106,7 +109,12 @@ fn gaps(points: &[&Sample], from: i64, now: i64) -> Vec<(i64, i64)> {
     let inner = points.windows(2).map(|pair| (pair[0].at, pair[1].at));
     let first = points.first().map(|p| (from, p.at));
     let last = points.last().map(|p| (p.at, now));
-    first.into_iter().chain(inner).chain(last).filter(|(a, b)| b - a > GAP_MS).collect()
+    first
+        .into_iter()
+        .chain(inner)
+        .chain(last)
+        .filter(|(a, b)| b - a > GAP_MS)
+        .collect()
 }
 
 /// Area and edge of what waited, in a piece for each time without a gap.

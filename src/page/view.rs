@@ -1,14 +1,16 @@
 //! The status page as HTML: the verdict first, then what needs a person, then how everything stands.
 //!
-//! Pure: a `Status` and the picture's points in, markup out. No script; styles from one sheet whose
-//! hash stands in the policy, so that no cell, note or file name can become style or script.
+//! Pure: a `Status` and the picture's points in, markup out. No script, and no style but the one
+//! sheet, so that the policy can forbid all else: no note or file name becomes either.
 
 use jiff::tz::TimeZone;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
 use super::chart;
 use crate::kind::Kind;
-use crate::status::facts::{Counts, Facts, Folder, FolderState, LastFile, LinkState, Sample, WaitsFor};
+use crate::status::facts::{
+    Counts, Facts, Folder, FolderState, LastFile, LinkState, Sample, WaitsFor,
+};
 use crate::status::words::{ago, bytes, count, full, iso, list, moment, number, plain, span};
 use crate::status::{Status, Tone, outcome};
 use crate::todo::{Todo, next_due};
@@ -17,6 +19,12 @@ use crate::todo::{Todo, next_due};
 pub const REFRESH_S: u32 = 30;
 
 pub const STYLE: &str = include_str!("style.css");
+
+/// Named by its content, so that a browser may keep it.
+pub fn style_path() -> String {
+    let hash = blake3::hash(STYLE.as_bytes()).to_hex();
+    format!("/style-{}.css", &hash[..16])
+}
 
 /// To-dos and rejects files that are shown at most; the rest is counted.
 const SHOWN_MAX: usize = 25;
@@ -43,7 +51,7 @@ pub fn page(status: &Status, samples: &[Sample], downloads: Downloads, tz: &Time
                 meta http-equiv="refresh" content=(REFRESH_S);
                 title { (status.headline.text) " · " (plain(&facts.store)) }
                 link rel="icon" type="image/svg+xml" href=(format!("/icon-{tone}.svg"));
-                style { (PreEscaped(STYLE)) }
+                link rel="stylesheet" href=(style_path());
             }
             body {
                 header {
@@ -95,7 +103,9 @@ pub fn class(tone: Tone) -> &'static str {
 }
 
 fn short(ms: i64, tz: &TimeZone) -> String {
-    crate::status::words::zoned(ms, tz).strftime("%a %-d %b, %H:%M %Z").to_string()
+    crate::status::words::zoned(ms, tz)
+        .strftime("%a %-d %b, %H:%M %Z")
+        .to_string()
 }
 
 /// Text with `code` in backticks.
@@ -153,9 +163,14 @@ fn numbers(status: &Status) -> Markup {
             div.flag[flag] { dt { (name) } dd { (number(n)) small { (more) } } }
         }
     };
-    let oldest = facts.oldest_pending.map(|at| format!("oldest for {}", span(status.now - at)));
-    let delivered = facts.last_delivered.map(|at| format!("last {}", ago(at, status.now)));
-    let kinds: Vec<Kind> = ORDER.into_iter().filter(|kind| is_known(facts, *kind)).collect();
+    let oldest = facts
+        .oldest_pending
+        .map(|at| format!("oldest for {}", span(status.now - at)));
+    let delivered = facts.last_delivered.map(|at| ago(at, status.now));
+    let kinds: Vec<Kind> = ORDER
+        .into_iter()
+        .filter(|kind| is_known(facts, *kind))
+        .collect();
     html! {
         section aria-labelledby="records" {
             h2.hidden #records { "Records" }
@@ -172,7 +187,10 @@ fn numbers(status: &Status) -> Markup {
 
 fn is_known(facts: &Facts, kind: Kind) -> bool {
     let some = |counts: Counts| counts.of(kind) > 0;
-    some(facts.stored) || some(facts.pending) || some(facts.parked) || facts.folders.iter().any(|f| f.kind == kind)
+    some(facts.stored)
+        || some(facts.pending)
+        || some(facts.parked)
+        || facts.folders.iter().any(|f| f.kind == kind)
 }
 
 fn files(facts: &Facts) -> String {

@@ -120,8 +120,18 @@ pub fn tally(c: &Connection, now: i64) -> Result<Tally> {
     let mut rows = stored.query([])?;
     while let Some(row) = rows.next()? {
         let kind = row.get(0)?;
-        of(&mut tally, kind, |counts, n| counts.stored += n, row.get(1)?);
-        of(&mut tally, kind, |counts, n| counts.confirmed += n, row.get(2)?);
+        of(
+            &mut tally,
+            kind,
+            |counts, n| counts.stored += n,
+            row.get(1)?,
+        );
+        of(
+            &mut tally,
+            kind,
+            |counts, n| counts.confirmed += n,
+            row.get(2)?,
+        );
     }
     let mut parked = c.prepare_cached("SELECT kind, count(*) FROM parked GROUP BY kind")?;
     let mut rows = parked.query([])?;
