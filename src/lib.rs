@@ -11,16 +11,22 @@ pub mod cli;
 pub mod config;
 
 // Known: pure; no clock, file, socket, SQL or log.
+pub mod health;
 pub mod kind;
 pub mod mapping;
 pub mod preset;
 pub mod record;
 pub mod reject;
 pub mod table;
+pub mod todo;
 
 // Done: thin, one outside world each.
 pub mod folder;
 pub mod store;
+
+// What people and machines see.
+pub mod page;
+pub mod status;
 
 // Moved.
 pub mod daemon;

@@ -28,11 +28,29 @@ const FILES: &[&str] = &[
     "archived",
 ];
 const REJECTS: &[&str] = &["file", "name", "member", "line", "column", "code", "reason"];
-const CHANGES: &[&str] = &["seq", "kind", "key", "op", "file", "name", "line", "at", "fields"];
-const PENDING: &[&str] = &["kind", "key", "seq", "since", "attempts", "next_try", "last_error"];
+const CHANGES: &[&str] = &[
+    "seq", "kind", "key", "op", "file", "name", "line", "at", "fields",
+];
+const PENDING: &[&str] = &[
+    "kind",
+    "key",
+    "seq",
+    "since",
+    "attempts",
+    "next_try",
+    "last_error",
+];
 const PARKED: &[&str] = &["kind", "key", "since", "code", "message", "request_id"];
-const REQUESTS: &[&str] =
-    &["id", "at", "method", "path", "records", "status", "verdict", "duration_ms"];
+const REQUESTS: &[&str] = &[
+    "id",
+    "at",
+    "method",
+    "path",
+    "records",
+    "status",
+    "verdict",
+    "duration_ms",
+];
 const FOUND: &[&str] = &["kind", "key"];
 
 pub fn files(args: Listing, shell: &mut Shell<'_>) -> Result<Status, Failure> {
@@ -68,7 +86,9 @@ pub fn rejects(args: Listing, shell: &mut Shell<'_>) -> Result<Status, Failure> 
             each(&[
                 reject.file.into(),
                 reject.name.into(),
-                Some(reject.member).filter(|member| !member.is_empty()).into(),
+                Some(reject.member)
+                    .filter(|member| !member.is_empty())
+                    .into(),
                 count(reject.line),
                 reject.column.into(),
                 reject.code.into(),
@@ -148,7 +168,9 @@ pub fn find(args: Find, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let text = shell.key(&args.text)?;
     let limit = args.listed.limit.map(|n| n as u64);
     stream(args.listed, FOUND, shell, |c, each| {
-        store::find(c, &text, limit, &mut |key| each(&[kind(Kind::Customers), key.into()]))
+        store::find(c, &text, limit, &mut |key| {
+            each(&[kind(Kind::Customers), key.into()])
+        })
     })
 }
 
@@ -168,7 +190,9 @@ fn list(
         since: args.since.map(|since| since.resolve(now(), &shell.zone)),
         limit: args.listed.limit.map(|n| n as u64),
     };
-    stream(args.listed, columns, shell, |c, each| rows(c, &filter, each))
+    stream(args.listed, columns, shell, |c, each| {
+        rows(c, &filter, each)
+    })
 }
 
 /// Writes rows as they come; a reader of our output that has gone ends it.

@@ -131,8 +131,12 @@ impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Failure {
         let text = error.to_string();
         match error {
-            store::Error::Newer { .. } => Failure::configuration(config::Problem::error(None, &text)),
-            store::Error::Full | store::Error::Broken(_) | store::Error::Open { .. } => Failure::Io(text),
+            store::Error::Newer { .. } => {
+                Failure::configuration(config::Problem::error(None, &text))
+            }
+            store::Error::Full | store::Error::Broken(_) | store::Error::Open { .. } => {
+                Failure::Io(text)
+            }
             store::Error::Busy => Failure::Busy(text),
             store::Error::Statement(_) => Failure::Internal(text),
         }

@@ -18,6 +18,7 @@ pub mod meta;
 mod present;
 mod scratch;
 mod tally;
+pub mod status;
 mod trace;
 mod undo;
 mod writer;

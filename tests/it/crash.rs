@@ -118,7 +118,8 @@ fn weather(bad: bool) -> String {
 /// One shop, `kills` kills, then peace, then the promises.
 fn trial(seed: u64, kills: u64) {
     let shop = Shop::new();
-    shop.standin.post("/_standin/settings", r#"{"limit": {"calls": 100000}}"#);
+    shop.standin
+        .post("/_standin/settings", r#"{"limit": {"calls": 100000}}"#);
     shop.standin.post("/_standin/faults", &weather(true));
     shop.drop_in("customers", "base.csv", "source_id,name\nc-1000,Base\n");
     shop.drop_in("products", "base.csv", "source_id,name\np-1000,Base\n");
