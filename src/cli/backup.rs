@@ -11,7 +11,10 @@ pub fn backup(args: &Backup, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let now = now();
     let to = if args.dest.is_dir() {
         let stamp = render::utc(now).replace([':', '-'], "").replace(".000", "");
-        args.dest.join(format!("tillsync-{}.db", stamp.split('.').next().unwrap_or(&stamp)))
+        args.dest.join(format!(
+            "tillsync-{}.db",
+            stamp.split('.').next().unwrap_or(&stamp)
+        ))
     } else {
         args.dest.clone()
     };
@@ -24,11 +27,21 @@ pub fn backup(args: &Backup, shell: &mut Shell<'_>) -> Result<Status, Failure> {
 pub fn restore(args: &Restore, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let config = shell.load_config()?;
     if let Some(holder) = lock::holder(&config.state_dir) {
-        return Err(Failure::Busy(format!("the daemon runs on this state directory (pid {})\nStop it first.", holder.pid)));
+        return Err(Failure::Busy(format!(
+            "the daemon runs on this state directory (pid {})\nStop it first.",
+            holder.pid
+        )));
     }
-    std::fs::create_dir_all(&config.state_dir)
-        .map_err(|error| Failure::Io(format!("{}: {}", config.state_dir.display(), crate::config::why(&error))))?;
+    std::fs::create_dir_all(&config.state_dir).map_err(|error| {
+        Failure::Io(format!(
+            "{}: {}",
+            config.state_dir.display(),
+            crate::config::why(&error)
+        ))
+    })?;
     backup::restore(&args.file, &config.state_dir)?;
-    shell.say("restored; nothing is sent from it until `tillsync rebind` has compared it with the remote")?;
+    shell.say(
+        "restored; nothing is sent from it until `tillsync rebind` has compared it with the remote",
+    )?;
     Ok(Status::Done)
 }

@@ -20,10 +20,22 @@ use crate::store;
 
 /// What is dropped: kind, file name, content.
 const SAMPLES: [(Kind, &str, &str); 4] = [
-    (Kind::Products, "products.csv", include_str!("../../demo/products.csv")),
+    (
+        Kind::Products,
+        "products.csv",
+        include_str!("../../demo/products.csv"),
+    ),
     (Kind::Skus, "skus.csv", include_str!("../../demo/skus.csv")),
-    (Kind::Customers, "customers.csv", include_str!("../../demo/customers.csv")),
-    (Kind::Orders, "orders.csv", include_str!("../../demo/orders.csv")),
+    (
+        Kind::Customers,
+        "customers.csv",
+        include_str!("../../demo/customers.csv"),
+    ),
+    (
+        Kind::Orders,
+        "orders.csv",
+        include_str!("../../demo/orders.csv"),
+    ),
 ];
 
 /// How long `--once` waits for everything to be delivered.
@@ -33,14 +45,22 @@ const ONCE_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub fn run(args: &Demo, shell: &mut Shell<'_>) -> Result<Status, Failure> {
-    let dir = tempfile::Builder::new().prefix("tillsync-demo-").tempdir().map_err(|e| failed("the temporary folder", &e))?;
+    let dir = tempfile::Builder::new()
+        .prefix("tillsync-demo-")
+        .tempdir()
+        .map_err(|e| failed("the temporary folder", &e))?;
     let standin = TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| server::start(listener, Options::default()))
         .map_err(|e| failed("the stand-in's address", &e))?;
     let config = configure(dir.path(), &standin, shell)?;
     shell.say(&format!("stand-in of the remote API   {}", standin.url()))?;
-    shell.say(&format!("its credentials              app id `{APP_ID}`, app token `{APP_TOKEN}`"))?;
-    shell.say(&format!("drop folders                 {}/{{customers,products,skus,orders}}", dir.path().display()))?;
+    shell.say(&format!(
+        "its credentials              app id `{APP_ID}`, app token `{APP_TOKEN}`"
+    ))?;
+    shell.say(&format!(
+        "drop folders                 {}/{{customers,products,skus,orders}}",
+        dir.path().display()
+    ))?;
     let running = daemon::start(config.clone())?;
     if let Some(address) = running.page() {
         shell.say(&format!("status page                  http://{address}/"))?;
@@ -48,7 +68,11 @@ pub fn run(args: &Demo, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     shell.say("")?;
     for (kind, name, content) in SAMPLES {
         drop_in(&dir.path().join(kind.name()), name, content).map_err(|e| failed(name, &e))?;
-        shell.say(&format!("dropped    {}/{name} ({} rows)", kind.name(), content.lines().count() - 1))?;
+        shell.say(&format!(
+            "dropped    {}/{name} ({} rows)",
+            kind.name(),
+            content.lines().count() - 1
+        ))?;
     }
     flush(shell);
     let ended = follow(&config, &running, args.once, shell);
@@ -65,7 +89,9 @@ pub fn run(args: &Demo, shell: &mut Shell<'_>) -> Result<Status, Failure> {
         shell.say("\nThe stand-in holds what was dropped.")?;
         Ok(Status::Done)
     } else {
-        Err(Failure::Internal("the stand-in does not hold what was dropped".to_owned()))
+        Err(Failure::Internal(
+            "the stand-in does not hold what was dropped".to_owned(),
+        ))
     }
 }
 
@@ -79,12 +105,19 @@ fn configure(dir: &Path, standin: &Handle, shell: &Shell<'_>) -> Result<Config, 
     );
     for kind in Kind::ALL {
         fs::create_dir_all(dir.join(kind.name())).map_err(|e| failed("the drop folders", &e))?;
-        text += &format!("\n[[folder]]\npath = \"{root}/{kind}\"\nkind = \"{kind}\"\nsettle = \"1s\"\nnote = \"sample {kind} of the demo\"\n");
+        text += &format!(
+            "\n[[folder]]\npath = \"{root}/{kind}\"\nkind = \"{kind}\"\nsettle = \"1s\"\nnote = \"sample {kind} of the demo\"\n"
+        );
     }
     fs::create_dir_all(dir.join("state")).map_err(|e| failed("the state directory", &e))?;
     for (name, secret) in [("app-id", APP_ID), ("app-token", APP_TOKEN)] {
-        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(dir.join(name));
-        file.and_then(|mut file| std::io::Write::write_all(&mut file, secret.as_bytes())).map_err(|e| failed(name, &e))?;
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(dir.join(name));
+        file.and_then(|mut file| std::io::Write::write_all(&mut file, secret.as_bytes()))
+            .map_err(|e| failed(name, &e))?;
     }
     let file = dir.join("tillsync.toml");
     fs::write(&file, text).map_err(|e| failed("the configuration", &e))?;
@@ -99,7 +132,12 @@ fn drop_in(folder: &Path, name: &str, content: &str) -> std::io::Result<()> {
 }
 
 /// Says what happens, until all is delivered (`once`) or somebody ends it.
-fn follow(config: &Config, running: &daemon::Running, once: bool, shell: &mut Shell<'_>) -> Result<(), Failure> {
+fn follow(
+    config: &Config,
+    running: &daemon::Running,
+    once: bool,
+    shell: &mut Shell<'_>,
+) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut told = Told::default();
     loop {
@@ -111,7 +149,10 @@ fn follow(config: &Config, running: &daemon::Running, once: bool, shell: &mut Sh
             return Ok(());
         }
         if once && begun.elapsed() > ONCE_WITHIN {
-            return Err(Failure::Internal(format!("not delivered within {} s", ONCE_WITHIN.as_secs())));
+            return Err(Failure::Internal(format!(
+                "not delivered within {} s",
+                ONCE_WITHIN.as_secs()
+            )));
         }
         if running.ended_within(LOOK_EVERY) {
             return Ok(());
@@ -128,7 +169,11 @@ struct Told {
 }
 
 impl Told {
-    fn look(&mut self, connection: &store::Connection, shell: &mut Shell<'_>) -> Result<(), Failure> {
+    fn look(
+        &mut self,
+        connection: &store::Connection,
+        shell: &mut Shell<'_>,
+    ) -> Result<(), Failure> {
         let mut stored = Vec::new();
         store::files(connection, &store::Filter::default(), &mut |file| {
             if file.state == store::FileState::Stored {
@@ -138,20 +183,39 @@ impl Told {
         })?;
         stored.reverse();
         for file in stored.iter().skip(self.files) {
-            shell.say(&format!("stored     {}: {} new, {} changed, {} unchanged, {} rejected", file.name, file.new, file.changed, file.unchanged, file.rejected))?;
+            shell.say(&format!(
+                "stored     {}: {} new, {} changed, {} unchanged, {} rejected",
+                file.name, file.new, file.changed, file.unchanged, file.rejected
+            ))?;
         }
         self.files = stored.len().max(self.files);
         let mut answered = Vec::new();
-        store::requests(connection, &store::Filter { limit: Some(200), ..Default::default() }, &mut |request| {
-            let fresh = request.id > self.requests;
-            if fresh && request.status.is_some() {
-                answered.push(request);
-            }
-            fresh
-        })?;
+        store::requests(
+            connection,
+            &store::Filter {
+                limit: Some(200),
+                ..Default::default()
+            },
+            &mut |request| {
+                let fresh = request.id > self.requests;
+                if fresh && request.status.is_some() {
+                    answered.push(request);
+                }
+                fresh
+            },
+        )?;
         for request in answered.iter().rev() {
-            let records = if request.records == 1 { "1 record".to_owned() } else { format!("{} records", request.records) };
-            shell.say(&format!("sent       {} {} → {} ({records})", request.method, request.path, request.status.unwrap_or(0)))?;
+            let records = if request.records == 1 {
+                "1 record".to_owned()
+            } else {
+                format!("{} records", request.records)
+            };
+            shell.say(&format!(
+                "sent       {} {} → {} ({records})",
+                request.method,
+                request.path,
+                request.status.unwrap_or(0)
+            ))?;
             self.requests = request.id;
         }
         let counts = store::counts(connection)?;
@@ -175,16 +239,31 @@ fn differences(standin: &Handle) -> Vec<String> {
     let remote = standin.remote();
     let mut found = Vec::new();
     for (kind, name, content) in SAMPLES {
-        let delimiter = if content.lines().next().is_some_and(|header| header.contains(';')) { b';' } else { b',' };
-        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(content.as_bytes());
+        let delimiter = if content
+            .lines()
+            .next()
+            .is_some_and(|header| header.contains(';'))
+        {
+            b';'
+        } else {
+            b','
+        };
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(delimiter)
+            .from_reader(content.as_bytes());
         let header = reader.headers().cloned().unwrap_or_default();
         for (row, cells) in reader.records().enumerate() {
             let Ok(cells) = cells else { continue };
             let held = remote.object(kind.name(), &cells[0]);
             for (column, cell) in header.iter().zip(cells.iter()).skip(1) {
-                let there = held.as_ref().is_some_and(|object| holds(object, column, cell));
+                let there = held
+                    .as_ref()
+                    .is_some_and(|object| holds(object, column, cell));
                 if !there {
-                    found.push(format!("{name}: line {}: the remote does not hold this row's `{column}`", row + 2));
+                    found.push(format!(
+                        "{name}: line {}: the remote does not hold this row's `{column}`",
+                        row + 2
+                    ));
                 }
             }
         }
@@ -194,10 +273,16 @@ fn differences(standin: &Handle) -> Vec<String> {
 
 /// Whether the remote's object says of a column what the cell says.
 fn holds(object: &Value, column: &str, cell: &str) -> bool {
-    if cell.is_empty() || column.starts_with("item.") || column == "customer.source_id" || column == "product" {
+    if cell.is_empty()
+        || column.starts_with("item.")
+        || column == "customer.source_id"
+        || column == "product"
+    {
         return true;
     }
-    let value = column.split('.').try_fold(object, |value, part| value.get(part));
+    let value = column
+        .split('.')
+        .try_fold(object, |value, part| value.get(part));
     match value {
         Some(Value::String(text)) => text == cell,
         Some(Value::Number(number)) => number.as_i64() == cell.replace(['.', ','], "").parse().ok(),

@@ -3,8 +3,8 @@
 //! Knows the terminal; no SQL, no HTTP. A command does its work through the modules below, writes
 //! to a `Shell`, and says how it ended; one place turns that into an exit status.
 
-pub mod args;
 mod accept;
+pub mod args;
 mod backup;
 mod check;
 mod completions;
@@ -14,7 +14,9 @@ mod listings;
 mod man;
 mod pause;
 pub mod render;
+mod run;
 mod standin;
+mod status;
 mod trace;
 
 use std::ffi::OsString;
@@ -349,26 +351,25 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> 
         Command::Standin(args) => standin::run(&args),
         Command::Backup(args) => backup::backup(&args, shell),
         Command::Restore(args) => backup::restore(&args, shell),
+        Command::Run => run::run(shell),
+        Command::Status(args) => status::status(args, shell),
+        Command::Todo(args) => status::todo(args, shell),
         Command::Accept(args) => accept::run(&args, shell),
         Command::Pause(args) => pause::pause(&args, shell),
         Command::Resume(args) => pause::resume(&args, shell),
         Command::Trace(args) => trace::run(args, shell),
         Command::Demo(args) => demo::run(&args, shell),
-        Command::Run
-        | Command::Sync(_)
+        Command::Sync(_)
         | Command::Login(_)
         | Command::Plan(_)
         | Command::Import(_)
-        | Command::Status(_)
-        | Command::Todo(_)
         | Command::Retry(_)
         | Command::Discard(_)
         | Command::Revert(_)
         | Command::Audit(_)
         | Command::Forget(_)
         | Command::Rebind(_)
-        | Command::Presets(_)
-        => Err(Failure::Internal("not built yet".to_owned())),
+        | Command::Presets(_) => Err(Failure::Internal("not built yet".to_owned())),
     }
 }
 

@@ -6,10 +6,21 @@ use super::render::{Cell, Listing, local};
 use super::{Failure, Shell, Status, open_store};
 use crate::config::problem::visible;
 use crate::record::{CLEARED, Patch};
-use crate::store::{self, TracedChange, TracedFlight};
+use crate::store::{self, ChangeRow, TracedFlight};
 
-const COLUMNS: &[&str] =
-    &["at", "event", "file", "name", "line", "fields", "method", "path", "status", "verdict", "request_id"];
+const COLUMNS: &[&str] = &[
+    "at",
+    "event",
+    "file",
+    "name",
+    "line",
+    "fields",
+    "method",
+    "path",
+    "status",
+    "verdict",
+    "request_id",
+];
 
 pub fn run(args: Trace, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let key = shell.key(&args.key)?;
@@ -35,9 +46,19 @@ pub fn run(args: Trace, shell: &mut Shell<'_>) -> Result<Status, Failure> {
 fn listing(trace: &store::Trace) -> Listing {
     let mut rows: Vec<(i64, Vec<Cell>)> = Vec::new();
     for change in &trace.changes {
-        let line = change.line.map(|line| i64::try_from(line).unwrap_or(i64::MAX));
-        let mut row = vec![Cell::Time(change.at), change.op.name().into(), change.file.into()];
-        row.extend([change.name.clone().into(), line.into(), Cell::Json(change.fields.to_json())]);
+        let line = change
+            .line
+            .map(|line| i64::try_from(line).unwrap_or(i64::MAX));
+        let mut row = vec![
+            Cell::Time(change.at),
+            change.op.name().into(),
+            change.file.into(),
+        ];
+        row.extend([
+            change.name.clone().into(),
+            line.into(),
+            Cell::Json(change.fields.to_json()),
+        ]);
         row.resize(COLUMNS.len(), Cell::Null);
         rows.push((change.at, row));
     }
@@ -46,7 +67,11 @@ fn listing(trace: &store::Trace) -> Listing {
             let mut row = vec![Cell::Time(request.at), "request".into()];
             row.resize(6, Cell::Null);
             row.extend([request.method.clone().into(), request.path.clone().into()]);
-            row.extend([request.status.map(i64::from).into(), outcome(flight).into(), request.request_id.clone().into()]);
+            row.extend([
+                request.status.map(i64::from).into(),
+                outcome(flight).into(),
+                request.request_id.clone().into(),
+            ]);
             rows.push((request.at, row));
         }
     }
@@ -64,28 +89,46 @@ fn tell(trace: &store::Trace, shell: &mut Shell<'_>) -> Result<(), Failure> {
         (_, _, true) => "waiting to be sent",
         _ => "the remote holds what is stored",
     };
-    shell.say(&format!("{} {}: {state}", trace.kind.singular(), visible(&trace.key)))?;
+    shell.say(&format!(
+        "{} {}: {state}",
+        trace.kind.singular(),
+        visible(&trace.key)
+    ))?;
     for (field, value) in trace.content.iter() {
         shell.say(&format!("  {} = {}", visible(field), shown(Some(value))))?;
     }
     let mut events: Vec<(i64, Vec<String>)> = Vec::new();
-    events.extend(trace.changes.iter().map(|change| (change.at, change_lines(change))));
+    events.extend(
+        trace
+            .changes
+            .iter()
+            .map(|change| (change.at, change_lines(change))),
+    );
     for flight in &trace.flights {
-        events.extend(flight.requests.iter().map(|request| (request.at, request_lines(flight, request))));
+        events.extend(
+            flight
+                .requests
+                .iter()
+                .map(|request| (request.at, request_lines(flight, request))),
+        );
     }
     events.sort_by_key(|(at, _)| *at);
     for (at, lines) in events {
         let zone = shell.zone.clone();
         shell.say("")?;
         for (n, line) in lines.iter().enumerate() {
-            let start = if n == 0 { local(at, &zone) } else { " ".repeat(4) };
+            let start = if n == 0 {
+                local(at, &zone)
+            } else {
+                " ".repeat(4)
+            };
             shell.say(&format!("{start}  {line}"))?;
         }
     }
     Ok(())
 }
 
-fn change_lines(change: &TracedChange) -> Vec<String> {
+fn change_lines(change: &ChangeRow) -> Vec<String> {
     let by = match (&change.name, change.line) {
         (Some(name), Some(line)) => format!("{} line {line}", visible(name)),
         (Some(name), None) => visible(name).to_string(),
@@ -98,13 +141,25 @@ fn change_lines(change: &TracedChange) -> Vec<String> {
 
 fn patch_lines(patch: &Patch) -> impl Iterator<Item = String> {
     patch.fields.iter().map(|(field, (from, to))| {
-        format!("{}: {} → {}", visible(field), shown(from.as_deref()), shown(to.as_deref()))
+        format!(
+            "{}: {} → {}",
+            visible(field),
+            shown(from.as_deref()),
+            shown(to.as_deref())
+        )
     })
 }
 
 fn request_lines(flight: &TracedFlight, request: &store::RequestRow) -> Vec<String> {
-    let answer = request.status.map_or("no answer".to_owned(), |status| status.to_string());
-    let mut line = format!("{} {} → {answer}, {}", request.method, request.path, outcome(flight));
+    let answer = request
+        .status
+        .map_or("no answer".to_owned(), |status| status.to_string());
+    let mut line = format!(
+        "{} {} → {answer}, {}",
+        request.method,
+        request.path,
+        outcome(flight)
+    );
     if let Some(id) = &request.request_id {
         line += &format!(" (request {})", visible(id));
     }

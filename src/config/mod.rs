@@ -209,6 +209,34 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
     Problem::error(None, message).advice(advice)
 }
 
+/// Name and text of each file of the user's own source formats. A folder that is not there holds none.
+pub fn user_presets(dir: &Path) -> Result<Vec<(String, String)>, Problems> {
+    let fault = |path: &Path, error: &std::io::Error| {
+        Problems(vec![Problem::error(
+            None,
+            format!("{}: {}", path.display(), why(error)),
+        )])
+    };
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(fault(dir, &error)),
+    };
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    paths.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "toml")
+    });
+    paths.sort();
+    let read = |path: PathBuf| match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path.display().to_string(), text)),
+        Err(error) => Err(fault(&path, &error)),
+    };
+    paths.into_iter().map(read).collect()
+}
+
 /// An error of the file system in words.
 pub fn why(error: &std::io::Error) -> String {
     use std::io::ErrorKind::{

@@ -26,14 +26,20 @@ pub enum Event {
 /// From now on signals are events, for as long as the process lives.
 pub fn listen_to_signals(events: Sender<Event>) -> std::io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
-    thread::Builder::new().name("signals".into()).spawn(move || {
-        for signal in &mut signals {
-            let event = if signal == SIGHUP { Event::Reload } else { Event::Stop };
-            if events.send(event).is_err() {
-                return;
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for signal in &mut signals {
+                let event = if signal == SIGHUP {
+                    Event::Reload
+                } else {
+                    Event::Stop
+                };
+                if events.send(event).is_err() {
+                    return;
+                }
             }
-        }
-    })?;
+        })?;
     Ok(())
 }
 
@@ -42,7 +48,11 @@ pub fn listen_to_signals(events: Sender<Event>) -> std::io::Result<()> {
 pub fn listen_to_commands(state_dir: &Path, events: Sender<Event>) -> Option<impl Sized + use<>> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let touched = event.is_ok_and(|event| {
-            !event.kind.is_access() && event.paths.iter().any(|path| path.file_name().is_some_and(|name| name == WAKE))
+            !event.kind.is_access()
+                && event
+                    .paths
+                    .iter()
+                    .any(|path| path.file_name().is_some_and(|name| name == WAKE))
         });
         if touched {
             // The daemon that is gone needs no waking.

@@ -21,8 +21,8 @@ use crate::store::{self, Store};
 
 use events::Event;
 use lock::{Holder, Lock, Refused};
-use parts::Parts;
 pub use parts::Part;
+use parts::Parts;
 pub use sync::{Ended, Progress, Synced, sync};
 
 /// In the state directory: commands touch it when they changed something.
@@ -45,13 +45,21 @@ pub enum Error {
     /// A defect of ours.
     #[error("{0}")]
     Internal(String),
-    #[error(transparent)]
-    Configuration(#[from] crate::config::Problems),
+    #[error("{0}")]
+    Configuration(crate::config::Problems),
+}
+
+impl From<crate::config::Problems> for Error {
+    fn from(problems: crate::config::Problems) -> Error {
+        Error::Configuration(problems)
+    }
 }
 
 fn held(holder: &Option<Holder>) -> String {
     match holder {
-        Some(Holder { pid, .. }) if *pid > 0 => format!("another tillsync is at work on this state directory (pid {pid})"),
+        Some(Holder { pid, .. }) if *pid > 0 => {
+            format!("another tillsync is at work on this state directory (pid {pid})")
+        }
         _ => "another tillsync is at work on this state directory".to_owned(),
     }
 }
@@ -65,12 +73,25 @@ fn now() -> i64 {
 fn take_state(state_dir: &Path) -> Result<Lock, Error> {
     use std::os::unix::fs::DirBuilderExt;
     if !state_dir.is_dir() {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir);
-        made.map_err(|error| Error::Io(format!("{}: {}", state_dir.display(), crate::config::why(&error))))?;
+        let made = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(state_dir);
+        made.map_err(|error| {
+            Error::Io(format!(
+                "{}: {}",
+                state_dir.display(),
+                crate::config::why(&error)
+            ))
+        })?;
     }
     Lock::take(state_dir, now()).map_err(|refused| match refused {
         Refused::Held(holder) => Error::Held(holder),
-        Refused::Io(error) => Error::Io(format!("{}: {}", state_dir.display(), crate::config::why(&error))),
+        Refused::Io(error) => Error::Io(format!(
+            "{}: {}",
+            state_dir.display(),
+            crate::config::why(&error)
+        )),
     })
 }
 
@@ -91,7 +112,9 @@ impl Running {
     pub fn ended_within(&self, patience: Duration) -> bool {
         let (ended, told) = &*self.ended;
         let ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let (ended, _) = told.wait_timeout_while(ended, patience, |ended| !*ended).unwrap_or_else(PoisonError::into_inner);
+        let (ended, _) = told
+            .wait_timeout_while(ended, patience, |ended| !*ended)
+            .unwrap_or_else(PoisonError::into_inner);
         *ended
     }
 
@@ -103,7 +126,9 @@ impl Running {
         // An error means that it has ended already.
         let _ = self.events.send(Event::Stop);
         match self.thread.take() {
-            Some(thread) => thread.join().unwrap_or_else(|_| Err(Error::Internal("the daemon's thread panicked".to_owned()))),
+            Some(thread) => thread.join().unwrap_or_else(|_| {
+                Err(Error::Internal("the daemon's thread panicked".to_owned()))
+            }),
             None => Ok(()),
         }
     }
@@ -122,14 +147,21 @@ pub fn start(config: Config) -> Result<Running, Error> {
     let page = daemon.parts.page();
     let ended = Arc::new((Mutex::new(false), Condvar::new()));
     let told = ended.clone();
-    let thread = std::thread::Builder::new().name("daemon".into()).spawn(move || {
-        let result = daemon.run(&|| None);
-        *told.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        told.1.notify_all();
-        result
-    });
+    let thread = std::thread::Builder::new()
+        .name("daemon".into())
+        .spawn(move || {
+            let result = daemon.run(&|| None);
+            *told.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            told.1.notify_all();
+            result
+        });
     let thread = thread.map_err(|error| Error::Io(error.to_string()))?;
-    Ok(Running { events, thread: Some(thread), ended, page })
+    Ok(Running {
+        events,
+        thread: Some(thread),
+        ended,
+        page,
+    })
 }
 
 /// A configuration read again, or why the old one stays.
@@ -153,7 +185,11 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(config: Config, events: Sender<Event>, received: Receiver<Event>) -> Result<Daemon, Error> {
+    fn start(
+        config: Config,
+        events: Sender<Event>,
+        received: Receiver<Event>,
+    ) -> Result<Daemon, Error> {
         let lock = take_state(&config.state_dir)?;
         let store = Store::open(&config.state_dir)?;
         store.raise_generation()?;
@@ -183,7 +219,10 @@ impl Daemon {
         let result = loop {
             let event = match beat {
                 Some(interval) => self.received.recv_timeout(interval),
-                None => self.received.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                None => self
+                    .received
+                    .recv()
+                    .map_err(|_| RecvTimeoutError::Disconnected),
             };
             match event {
                 Err(RecvTimeoutError::Timeout) => self.parts.beat(),
@@ -193,7 +232,10 @@ impl Daemon {
                 Ok(Event::Reload) => self.reload(reload)?,
                 Ok(Event::Ended(part, result)) => {
                     tracing::error!(part = part.name(), "a part of the daemon has ended");
-                    break result.and(Err(Error::Internal(format!("{} has ended by itself", part.name()))));
+                    break result.and(Err(Error::Internal(format!(
+                        "{} has ended by itself",
+                        part.name()
+                    ))));
                 }
             }
         };
@@ -209,7 +251,9 @@ impl Daemon {
         let begun = Instant::now();
         let mut open = self.parts.count();
         while open > 0 {
-            let Some(left) = STOP_WITHIN.checked_sub(begun.elapsed()) else { return };
+            let Some(left) = STOP_WITHIN.checked_sub(begun.elapsed()) else {
+                return;
+            };
             match self.received.recv_timeout(left) {
                 Ok(Event::Ended(..)) => open -= 1,
                 Ok(_) => {}
@@ -222,19 +266,33 @@ impl Daemon {
         systemd::reloading();
         match reload() {
             Some(Ok(config)) if config.state_dir != self.config.state_dir => {
-                tracing::warn!("the configuration was not taken: `state_dir` can be changed by a restart only");
-                self.store.set_text(RELOAD_REFUSED, "`state_dir` can be changed by a restart only")?;
+                tracing::warn!(
+                    "the configuration was not taken: `state_dir` can be changed by a restart only"
+                );
+                self.store.set_text(
+                    RELOAD_REFUSED,
+                    "`state_dir` can be changed by a restart only",
+                )?;
             }
             Some(Ok(config)) => {
                 self.config = Arc::new(config);
                 self.parts.reconfigure(&self.config, &self.events)?;
                 self.store.clear(RELOAD_REFUSED)?;
-                tracing::info!(folders = self.config.folders.len(), "the configuration was read again");
+                tracing::info!(
+                    folders = self.config.folders.len(),
+                    "the configuration was read again"
+                );
             }
             Some(Err(problems)) => {
                 let count = problems.0.len();
-                tracing::warn!(problems = count, "the configuration was not taken, the old one stays in force; `tillsync check` shows why");
-                self.store.set_text(RELOAD_REFUSED, &format!("{count} problems; `tillsync check` shows them"))?;
+                tracing::warn!(
+                    problems = count,
+                    "the configuration was not taken, the old one stays in force; `tillsync check` shows why"
+                );
+                self.store.set_text(
+                    RELOAD_REFUSED,
+                    &format!("{count} problems; `tillsync check` shows them"),
+                )?;
             }
             None => {}
         }

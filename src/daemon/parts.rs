@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::events::Event;
 use super::{Error, now, systemd};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Problem, Problems};
 use crate::health::Health;
 use crate::intake::{self, SystemClock};
 use crate::page;
@@ -42,7 +42,11 @@ pub struct Parts {
 }
 
 impl Parts {
-    pub fn start(config: &Arc<Config>, store: &Store, events: &Sender<Event>) -> Result<Parts, Error> {
+    pub fn start(
+        config: &Arc<Config>,
+        store: &Store,
+        events: &Sender<Event>,
+    ) -> Result<Parts, Error> {
         let health = Arc::new(Health::new());
         let shared = Arc::new(RwLock::new(config.clone()));
         let intake = intake::Control::new().map_err(|error| Error::Io(error.to_string()))?;
@@ -50,7 +54,10 @@ impl Parts {
         let sources = page::Sources {
             config: shared.clone(),
             health: health.clone(),
-            daemon: facts::Daemon { pid: std::process::id(), since: now() },
+            daemon: facts::Daemon {
+                pid: std::process::id(),
+                since: now(),
+            },
             tz: TimeZone::system(),
         };
         // Without a page the work goes on: it is said, and `status` tells the same.
@@ -59,7 +66,12 @@ impl Parts {
             None
         });
         health.set_ready(true);
-        Ok(Parts { intake, config: shared, health, page })
+        Ok(Parts {
+            intake,
+            config: shared,
+            health,
+            page,
+        })
     }
 
     pub fn page(&self) -> Option<SocketAddr> {
@@ -85,7 +97,11 @@ impl Parts {
         }
     }
 
-    pub fn reconfigure(&mut self, config: &Arc<Config>, _events: &Sender<Event>) -> Result<(), Error> {
+    pub fn reconfigure(
+        &mut self,
+        config: &Arc<Config>,
+        _events: &Sender<Event>,
+    ) -> Result<(), Error> {
         let presets = presets(config)?;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config.clone();
         self.intake.reconfigure(config.clone(), presets);
@@ -98,7 +114,11 @@ impl Parts {
     }
 }
 
-fn start_intake(site: intake::Site, control: &intake::Control, events: &Sender<Event>) -> Result<(), Error> {
+fn start_intake(
+    site: intake::Site,
+    control: &intake::Control,
+    events: &Sender<Event>,
+) -> Result<(), Error> {
     let (control, events) = (control.clone(), events.clone());
     spawn(Part::Intake, move || {
         let result = intake::run(site, &control).map_err(intake_failed);
@@ -109,21 +129,36 @@ fn start_intake(site: intake::Site, control: &intake::Control, events: &Sender<E
 
 fn spawn(part: Part, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     let thread = thread::Builder::new().name(part.name().into()).spawn(work);
-    thread.map(drop).map_err(|error| Error::Io(error.to_string()))
+    thread
+        .map(drop)
+        .map_err(|error| Error::Io(error.to_string()))
 }
 
 /// What intake works with, under this configuration.
 pub fn site(config: &Arc<Config>, store: &Store) -> Result<intake::Site, Error> {
     let zone = TimeZone::system();
     let zone = zone.iana_name().unwrap_or("UTC");
-    let site = intake::Site::new(config.clone(), presets(config)?, store.clone(), Arc::new(SystemClock), zone);
+    let site = intake::Site::new(
+        config.clone(),
+        presets(config)?,
+        store.clone(),
+        Arc::new(SystemClock),
+        zone,
+    );
     site.map_err(intake_failed)
 }
 
 /// The built-in formats and the user's own.
 pub fn presets(config: &Config) -> Result<Arc<Presets>, Error> {
     let users = config::user_presets(&config.presets_dir)?;
-    let presets = Presets::load(&users).map_err(|faults| Error::Configuration(config::preset_faults(&faults)))?;
+    let presets = Presets::load(&users).map_err(|faults| {
+        Problems(
+            faults
+                .into_iter()
+                .map(|fault| Problem::error(None, fault))
+                .collect(),
+        )
+    })?;
     Ok(Arc::new(presets))
 }
 

@@ -202,11 +202,7 @@ fn settle_gone(own: BorrowedFd<'_>, moving: Moving<'_>) -> Result<Option<OsStrin
 }
 
 /// Across file systems: copy, sync, rename, and only then remove.
-fn copy_over(
-    folder: BorrowedFd<'_>,
-    own: BorrowedFd<'_>,
-    moving: Moving<'_>,
-) -> Result<OsString> {
+fn copy_over(folder: BorrowedFd<'_>, own: BorrowedFd<'_>, moving: Moving<'_>) -> Result<OsString> {
     let source = super::claim::claim(folder, moving.name).map_err(|refused| match refused {
         super::claim::Refused::Io(error) => Error::from(error),
         other => Error::Blocked(format!("the file {}", other.text())),
@@ -223,7 +219,11 @@ fn copy_over(
 }
 
 /// The copy that a try before a crash has finished: same name, same bytes.
-fn earlier_copy(own: BorrowedFd<'_>, source: &File, moving: &Moving<'_>) -> Result<Option<OsString>> {
+fn earlier_copy(
+    own: BorrowedFd<'_>,
+    source: &File,
+    moving: &Moving<'_>,
+) -> Result<Option<OsString>> {
     let name = moved_name(moving.stamp, moving.name, "", 0);
     let Ok(copy) = super::claim::claim(own, &name) else {
         return Ok(None);
@@ -291,7 +291,9 @@ fn rename_free(
     own: BorrowedFd<'_>,
     moving: &Moving<'_>,
 ) -> Result<OsString> {
-    rename_to_free(from, hidden, own, |n| moved_name(moving.stamp, moving.name, "", n))
+    rename_to_free(from, hidden, own, |n| {
+        moved_name(moving.stamp, moving.name, "", n)
+    })
 }
 
 /// Tries one name after another until one is free.
@@ -309,7 +311,9 @@ pub fn rename_to_free(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Error::Blocked("too many files of one name in one second".into()))
+    Err(Error::Blocked(
+        "too many files of one name in one second".into(),
+    ))
 }
 
 fn is_there(folder: BorrowedFd<'_>, name: &OsStr, stat: &Stat) -> Result<bool> {
@@ -383,17 +387,25 @@ mod tests {
         fn check(&self, expected: &[(&str, &str)]) {
             let mut found = Vec::new();
             for place in ["", "archive"] {
-                let Ok(entries) = fs::read_dir(self.path(place)) else { continue };
+                let Ok(entries) = fs::read_dir(self.path(place)) else {
+                    continue;
+                };
                 for entry in entries {
                     let path = entry.unwrap().path();
                     if path.is_file() {
                         let name = path.strip_prefix(self.dir.path()).unwrap().to_owned();
-                        found.push((name.display().to_string(), fs::read_to_string(path).unwrap()));
+                        found.push((
+                            name.display().to_string(),
+                            fs::read_to_string(path).unwrap(),
+                        ));
                     }
                 }
             }
             found.sort();
-            let found: Vec<_> = found.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+            let found: Vec<_> = found
+                .iter()
+                .map(|(a, b)| (a.as_str(), b.as_str()))
+                .collect();
             assert_eq!(found, expected);
         }
     }
@@ -436,7 +448,11 @@ mod tests {
         assert_eq!(drop.archive(1, stat).unwrap(), Some(name));
         drop.check(&[("archive/20261125T020312Z-a.csv", "one")]);
         // The rename was lost by a power cut: moved again.
-        fs::rename(drop.path("archive/20261125T020312Z-a.csv"), drop.path("a.csv")).unwrap();
+        fs::rename(
+            drop.path("archive/20261125T020312Z-a.csv"),
+            drop.path("a.csv"),
+        )
+        .unwrap();
         drop.archive(1, stat).unwrap().unwrap();
         drop.check(&[("archive/20261125T020312Z-a.csv", "one")]);
     }
@@ -479,7 +495,10 @@ mod tests {
         let elsewhere = Path::new("/dev/shm");
         let drop = Drop::new();
         let there = fs::metadata(elsewhere).map(|m| m.dev());
-        if there.ok().is_none_or(|dev| dev == fs::metadata(drop.dir.path()).unwrap().dev()) {
+        if there
+            .ok()
+            .is_none_or(|dev| dev == fs::metadata(drop.dir.path()).unwrap().dev())
+        {
             return;
         }
         let other = tempfile::tempdir_in(elsewhere).unwrap();
@@ -512,6 +531,9 @@ mod tests {
     fn a_file_in_the_place_of_an_own_folder_is_said() {
         let drop = Drop::new();
         fs::write(drop.path("archive"), "").unwrap();
-        assert!(matches!(own_folder(&drop.folder, "archive"), Err(Error::Blocked(_))));
+        assert!(matches!(
+            own_folder(&drop.folder, "archive"),
+            Err(Error::Blocked(_))
+        ));
     }
 }

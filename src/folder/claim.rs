@@ -146,10 +146,16 @@ mod tests {
 
     #[test]
     fn only_a_plain_file_with_one_name_is_taken() {
-        check(|dir| fs::write(dir.join("a.csv"), "abc").unwrap(), "3 bytes");
+        check(
+            |dir| fs::write(dir.join("a.csv"), "abc").unwrap(),
+            "3 bytes",
+        );
         check(|_| {}, "Gone");
         check(|dir| fs::create_dir(dir.join("a.csv")).unwrap(), "NotPlain");
-        check(|dir| symlink("/etc/passwd", dir.join("a.csv")).unwrap(), "NotPlain");
+        check(
+            |dir| symlink("/etc/passwd", dir.join("a.csv")).unwrap(),
+            "NotPlain",
+        );
         check(
             |dir| {
                 fs::write(dir.join("b.csv"), "abc").unwrap();
@@ -160,14 +166,8 @@ mod tests {
         check(
             |dir| {
                 let mode = rustix::fs::Mode::from_raw_mode(0o600);
-                rustix::fs::mknodat(
-                    rustix::fs::CWD,
-                    dir.join("a.csv"),
-                    FileType::Fifo,
-                    mode,
-                    0,
-                )
-                .unwrap();
+                rustix::fs::mknodat(rustix::fs::CWD, dir.join("a.csv"), FileType::Fifo, mode, 0)
+                    .unwrap();
             },
             "NotPlain",
         );
@@ -185,6 +185,9 @@ mod tests {
         let mut text = String::new();
         io::Read::read_to_string(&mut &claimed.file, &mut text).unwrap();
         assert_eq!(text, "ours");
-        assert!(matches!(claim(&folder, OsStr::new("a.csv")), Err(Refused::NotPlain)));
+        assert!(matches!(
+            claim(&folder, OsStr::new("a.csv")),
+            Err(Refused::NotPlain)
+        ));
     }
 }

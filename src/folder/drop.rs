@@ -135,9 +135,9 @@ impl Folders {
         let is_patient = self.list.first().is_none_or(|f| f.is_patient);
         let mut old: Vec<Option<Folder>> = self.list.drain(..).map(Some).collect();
         for settings in settings {
-            let same = old.iter_mut().find(|slot| {
-                (slot.as_ref()).is_some_and(|old| old.settings.path == settings.path)
-            });
+            let same = old
+                .iter_mut()
+                .find(|slot| (slot.as_ref()).is_some_and(|old| old.settings.path == settings.path));
             let mut folder = Folder::new(settings.clone(), is_patient);
             if let Some(before) = same.and_then(Option::take) {
                 folder.files = before.files;
@@ -279,14 +279,19 @@ impl Folders {
                 folder.gone = None;
                 folder.compare(entries, now);
             }
-            Err(error) => folder.gone = Some(format!("cannot be listed: {}", super::io_text(&error))),
+            Err(error) => {
+                folder.gone = Some(format!("cannot be listed: {}", super::io_text(&error)))
+            }
         }
     }
 
     /// The folder was not there, or is another one by now.
     fn find_place(&mut self, index: usize, now: Moment) {
         let folder = &mut self.list[index];
-        let was_mount = folder.place.take().is_some_and(|p| p.is_mount || p.is_unmounted);
+        let was_mount = folder
+            .place
+            .take()
+            .is_some_and(|p| p.is_mount || p.is_unmounted);
         folder.clear();
         if let Some(watch) = &mut self.watch {
             watch.remove(index);
@@ -306,7 +311,9 @@ impl Folders {
     /// Watched before it is listed, so that nothing falls between.
     fn rewatch(&mut self, index: usize) {
         let folder = &mut self.list[index];
-        let Some(place) = &mut folder.place else { return };
+        let Some(place) = &mut folder.place else {
+            return;
+        };
         folder.unwatched = None;
         if self.watch.is_none() {
             self.watch = Watch::new().ok();
@@ -350,7 +357,8 @@ impl Place {
 fn gone_text(error: &std::io::Error) -> String {
     match rustix::io::Errno::from_io_error(error) {
         Some(rustix::io::Errno::NOENT) => {
-            "the folder is not there; make it, or mount what it is on, and it is taken up by itself".into()
+            "the folder is not there; make it, or mount what it is on, and it is taken up by itself"
+                .into()
         }
         _ => format!("the folder cannot be opened: {}", super::io_text(error)),
     }
@@ -432,10 +440,16 @@ impl Folder {
             Some(place) => {
                 let why = match &self.unwatched {
                     Some(why) => why.clone(),
-                    None => format!("{} tells of no writing by other hosts", place.file_system.name),
+                    None => format!(
+                        "{} tells of no writing by other hosts",
+                        place.file_system.name
+                    ),
                 };
                 let every = self.poll_ms() / 1000;
-                ("polled", Some(format!("looked through every {every} s: {why}")))
+                (
+                    "polled",
+                    Some(format!("looked through every {every} s: {why}")),
+                )
             }
         }
     }
@@ -447,7 +461,9 @@ impl Folder {
 
     /// Whether a file here will be complete by itself: `sync` waits for it.
     pub fn is_settling(&self) -> bool {
-        self.files.values().any(|seen| seen.what == Use::Take && seen.is_settling)
+        self.files
+            .values()
+            .any(|seen| seen.what == Use::Take && seen.is_settling)
     }
 
     /// The first of those that wait for something but time, and why.
@@ -570,12 +586,18 @@ impl Folder {
         }
         match scan::open_folder(&self.settings.path).and_then(|(fd, _)| scan::look(fd, name)) {
             Ok(what) => self.settle_as(name, what, now),
-            Err(error) => self.put_off(name, format!("cannot be looked at: {}", super::io_text(&error)), now),
+            Err(error) => self.put_off(
+                name,
+                format!("cannot be looked at: {}", super::io_text(&error)),
+                now,
+            ),
         }
     }
 
     fn settle_as(&mut self, name: &OsStr, what: Option<What>, now: Moment) {
-        let Some(seen) = self.files.get_mut(name) else { return };
+        let Some(seen) = self.files.get_mut(name) else {
+            return;
+        };
         let stat = match what {
             Some(What::File(stat)) => stat,
             Some(What::Other) if seen.what == Use::Take => {
@@ -645,7 +667,9 @@ impl Folder {
         ready: Option<(Moment, u64, i64)>,
         why: Option<String>,
     ) {
-        let Some(seen) = self.files.get_mut(name) else { return };
+        let Some(seen) = self.files.get_mut(name) else {
+            return;
+        };
         (seen.why, seen.is_settling) = (why, false);
         if seen.due != due {
             if let Some(before) = seen.due.take() {
@@ -659,7 +683,8 @@ impl Folder {
             if let Some((since, after, mtime)) = seen.ready.take() {
                 self.ready.remove(&(since, after, mtime, name.to_owned()));
             }
-            self.ready.extend(ready.map(|(since, after, mtime)| (since, after, mtime, name.to_owned())));
+            self.ready
+                .extend(ready.map(|(since, after, mtime)| (since, after, mtime, name.to_owned())));
             seen.ready = ready;
         }
     }

@@ -82,7 +82,10 @@ pub fn io_text(error: &io::Error) -> String {
 }
 
 /// The marker that a folder's settings want beside this file.
-pub fn marker_of(settings: &crate::config::Folder, name: &std::ffi::OsStr) -> Option<std::ffi::OsString> {
+pub fn marker_of(
+    settings: &crate::config::Folder,
+    name: &std::ffi::OsStr,
+) -> Option<std::ffi::OsString> {
     names::Rules::new(&[], settings.done.as_deref()).marker_of(name)
 }
 

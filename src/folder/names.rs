@@ -202,7 +202,10 @@ fn cut(stem: &[u8], bytes_max: usize) -> &[u8] {
 fn split_ending(name: &[u8]) -> (&[u8], &[u8]) {
     const ENDING_BYTES_MAX: usize = 12;
     let from = name.len().saturating_sub(ENDING_BYTES_MAX).max(1);
-    match name.get(from..).and_then(|tail| tail.iter().position(|b| *b == b'.')) {
+    match name
+        .get(from..)
+        .and_then(|tail| tail.iter().position(|b| *b == b'.'))
+    {
         Some(dot) => name.split_at(from + dot),
         None => (name, b""),
     }
@@ -248,7 +251,10 @@ mod tests {
         let name = OsStr::from_bytes(b"a\xffz.csv");
         assert_eq!(rules(None).of(name), Use::Take);
         assert_eq!(shown(name), "a\\xffz.csv");
-        assert_eq!(shown(OsStr::new("a\u{1b}[31m\n.csv")), "a\\u{1b}[31m\\n.csv");
+        assert_eq!(
+            shown(OsStr::new("a\u{1b}[31m\n.csv")),
+            "a\\u{1b}[31m\\n.csv"
+        );
         assert_eq!(shown(OsStr::new("b\u{202e}vsc.csv")), "b\\u{202e}vsc.csv");
     }
 
@@ -257,8 +263,14 @@ mod tests {
         let rules = rules(Some("{name}.ok"));
         assert_eq!(rules.of(OsStr::new("a.csv.ok")), Use::Marker);
         assert_eq!(rules.of(OsStr::new("a.ok")), Use::Foreign);
-        assert_eq!(rules.marker_of(OsStr::new("a.csv")), Some("a.csv.ok".into()));
-        assert_eq!(rules.file_of_marker(OsStr::new("a.csv.ok")), Some("a.csv".into()));
+        assert_eq!(
+            rules.marker_of(OsStr::new("a.csv")),
+            Some("a.csv.ok".into())
+        );
+        assert_eq!(
+            rules.file_of_marker(OsStr::new("a.csv.ok")),
+            Some("a.csv".into())
+        );
     }
 
     #[test]
@@ -279,7 +291,12 @@ mod tests {
         check_moved("a.csv", "", 2, "20261125T020312Z-a-2.csv");
         check_moved("a.csv.gz", "", 1, "20261125T020312Z-a-1.csv.gz");
         check_moved("a", "", 1, "20261125T020312Z-a-1");
-        check_moved("a.csv", ".rejects.csv", 0, "20261125T020312Z-a.csv.rejects.csv");
+        check_moved(
+            "a.csv",
+            ".rejects.csv",
+            0,
+            "20261125T020312Z-a.csv.rejects.csv",
+        );
     }
 
     #[test]

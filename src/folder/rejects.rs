@@ -81,7 +81,8 @@ fn sync_file(file: &File) -> Result<()> {
 }
 
 fn open(own: &OwnedFd, name: &OsStr) -> Result<Claimed> {
-    claim(own, name).map_err(|refused| Error::Blocked(format!("the rejects file {}", refused.text())))
+    claim(own, name)
+        .map_err(|refused| Error::Blocked(format!("the rejects file {}", refused.text())))
 }
 
 fn is_equal(there: &Claimed, ours: &Claimed) -> Result<bool> {

@@ -81,15 +81,9 @@ pub enum Marker {
 pub enum Decision {
     /// Since this moment; `after` is the number of the event that made it so (0: none), which puts
     /// files in order that were complete at the same moment.
-    Complete {
-        since: Moment,
-        after: u64,
-    },
+    Complete { since: Moment, after: u64 },
     /// `until: None`: for an event, or the next rescan.
-    Wait {
-        until: Option<Moment>,
-        why: Why,
-    },
+    Wait { until: Option<Moment>, why: Why },
 }
 
 /// Why a file waits, for `status`.
@@ -111,7 +105,9 @@ impl Why {
     pub fn text(self) -> &'static str {
         match self {
             Why::Settling => "was just written; it is taken when it stays as it is for `settle`",
-            Why::Open => "is still open: whoever writes it has not closed it; it is taken after that",
+            Why::Open => {
+                "is still open: whoever writes it has not closed it; it is taken after that"
+            }
             Why::Empty => "is empty; it is taken when it stays so for 12 times `settle`",
             Why::Untold => {
                 "was found here, and nothing is known of who writes it; it is taken when it stays as it is for a while"
@@ -232,7 +228,10 @@ impl Story {
             return wait(None, Why::Untold);
         };
         if stat.links > 1 {
-            return wait(Some(now + rules.settle_ms.max(LINK_AGAIN_MS)), Why::SecondLink);
+            return wait(
+                Some(now + rules.settle_ms.max(LINK_AGAIN_MS)),
+                Why::SecondLink,
+            );
         }
         match marker {
             Marker::Missing => return wait(None, Why::Marker),
@@ -283,7 +282,12 @@ mod tests {
     /// lost. A decision is asked for after each step; the first moment of completion is told.
     #[track_caller]
     fn check(script: &str, expected: &str) {
-        check_with(script, Rules::new(SETTLE, true), Marker::NotWanted, expected);
+        check_with(
+            script,
+            Rules::new(SETTLE, true),
+            Marker::NotWanted,
+            expected,
+        );
     }
 
     #[track_caller]
@@ -330,7 +334,11 @@ mod tests {
             };
             story.look(stat, now);
             if let Decision::Complete { since, .. } = story.decide(&rules, marker, now) {
-                assert_eq!(format!("complete after {} s", (since - start) / 1000), expected, "{script}");
+                assert_eq!(
+                    format!("complete after {} s", (since - start) / 1000),
+                    expected,
+                    "{script}"
+                );
                 return;
             }
         }
@@ -439,7 +447,12 @@ mod tests {
     fn a_second_link_makes_it_wait_until_it_is_gone() {
         check("2", "SecondLink until 10 s");
         check("T", "complete after 0 s");
-        check_with("2", Rules::new(0, true), Marker::NotWanted, "SecondLink until 1 s");
+        check_with(
+            "2",
+            Rules::new(0, true),
+            Marker::NotWanted,
+            "SecondLink until 1 s",
+        );
     }
 
     #[test]

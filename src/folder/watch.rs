@@ -42,7 +42,9 @@ pub enum Note {
         name: OsString,
     },
     /// The folder itself was removed, moved or unmounted.
-    FolderGone { folder: usize },
+    FolderGone {
+        folder: usize,
+    },
     /// Events were lost: of any folder, any name.
     Overflow,
 }
@@ -127,10 +129,8 @@ fn translate(
     notes: &mut Vec<Note>,
 ) {
     let Some(name) = name else {
-        let gone = ReadFlags::DELETE_SELF
-            | ReadFlags::MOVE_SELF
-            | ReadFlags::UNMOUNT
-            | ReadFlags::IGNORED;
+        let gone =
+            ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::UNMOUNT | ReadFlags::IGNORED;
         if flags.intersects(gone) {
             notes.push(Note::FolderGone { folder });
         }
@@ -202,7 +202,10 @@ pub fn sleep(watch: Option<&Watch>, bell: &Bell, for_ms: i64) -> io::Result<()> 
     };
     let mut waited = vec![PollFd::from_borrowed_fd(bell.0.as_fd(), PollFlags::IN)];
     if let Some(watch) = watch {
-        waited.push(PollFd::from_borrowed_fd(watch.inotify.as_fd(), PollFlags::IN));
+        waited.push(PollFd::from_borrowed_fd(
+            watch.inotify.as_fd(),
+            PollFlags::IN,
+        ));
     }
     match poll(&mut waited, Some(&timeout)) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -248,12 +251,18 @@ mod tests {
 
     #[test]
     fn a_file_that_is_written() {
-        check(|dir| fs::write(dir.join("a.csv"), "a\n").unwrap(), "C O M W");
+        check(
+            |dir| fs::write(dir.join("a.csv"), "a\n").unwrap(),
+            "C O M W",
+        );
     }
 
     #[test]
     fn a_file_that_is_written_over() {
-        check(|dir| fs::write(dir.join("old.csv"), "b\n").unwrap(), "O M W");
+        check(
+            |dir| fs::write(dir.join("old.csv"), "b\n").unwrap(),
+            "O M W",
+        );
     }
 
     #[test]

@@ -58,8 +58,11 @@ pub fn put_away(
             if !row.by_hand {
                 move_marker(settings, place, row)?;
             }
-            let name = archived.as_ref().map(|archived| folder::shown(&archived.name));
-            site.store.archived(row.id, name.as_deref(), &rejects_names, now)?;
+            let name = archived
+                .as_ref()
+                .map(|archived| folder::shown(&archived.name));
+            site.store
+                .archived(row.id, name.as_deref(), &rejects_names, now)?;
             Ok(archived)
         }
         FileState::Discarded => {
@@ -67,7 +70,9 @@ pub fn put_away(
                 true => None,
                 false => move_away(place, ARCHIVE, row, held)?,
             };
-            let name = archived.as_ref().map(|archived| folder::shown(&archived.name));
+            let name = archived
+                .as_ref()
+                .map(|archived| folder::shown(&archived.name));
             site.store.archived(row.id, name.as_deref(), &[], now)?;
             Ok(archived)
         }
@@ -246,7 +251,11 @@ struct OpenRejects {
 
 impl Writing<'_> {
     fn add(&mut self, reject: StoredReject) -> Result<()> {
-        if self.open.as_ref().is_none_or(|open| open.member != reject.member) {
+        if self
+            .open
+            .as_ref()
+            .is_none_or(|open| open.member != reject.member)
+        {
             self.close()?;
             self.open = Some(self.begin(&reject.member)?);
         }
@@ -293,7 +302,9 @@ impl Writing<'_> {
             return Ok(());
         };
         open.flush(self.row.id)?;
-        open.written.write_all(&open.bytes).map_err(folder::Error::from)?;
+        open.written
+            .write_all(&open.bytes)
+            .map_err(folder::Error::from)?;
         let mut name = OsString::from(OsStr::from_bytes(&self.row.raw_name));
         if !open.member.is_empty() {
             // No member's name may lead elsewhere.
@@ -317,12 +328,21 @@ impl OpenRejects {
             Some(surplus) => surplus.join(&(self.delimiter as char).to_string()),
             None => String::new(),
         };
-        let (file, line) = (returned::file_cell(file, &self.member), reject.line.to_string());
+        let (file, line) = (
+            returned::file_cell(file, &self.member),
+            reject.line.to_string(),
+        );
         let column = reject.column.as_deref().unwrap_or("");
         let added = [&surplus, &file, &line, column, &reject.code, &reject.reason];
-        write_row(&mut self.bytes, self.own.iter().map(cell).chain(added), self.delimiter);
+        write_row(
+            &mut self.bytes,
+            self.own.iter().map(cell).chain(added),
+            self.delimiter,
+        );
         if self.bytes.len() >= WRITE_BYTES {
-            self.written.write_all(&self.bytes).map_err(folder::Error::from)?;
+            self.written
+                .write_all(&self.bytes)
+                .map_err(folder::Error::from)?;
             self.bytes.clear();
         }
         Ok(())
@@ -358,7 +378,9 @@ fn keys(site: &Site, row: &FileRow) -> Option<HashMap<String, HashMap<u64, Strin
     let types = site.metadata_types().ok()?;
     let circumstances = site.circumstances(settings, &types);
     for kept in kept {
-        let Some(lines) = lines.get_mut(&kept.member) else { continue };
+        let Some(lines) = lines.get_mut(&kept.member) else {
+            continue;
+        };
         let reading = super::read::reading_as_before(&kept, &circumstances).ok()?;
         let member = Member {
             name: kept.member,
@@ -383,7 +405,9 @@ fn keys(site: &Site, row: &FileRow) -> Option<HashMap<String, HashMap<u64, Strin
 impl From<folder::Error> for Error {
     fn from(error: folder::Error) -> Error {
         match error {
-            folder::Error::Full => Error::Full("no room is left on the disk of the drop folder".into()),
+            folder::Error::Full => {
+                Error::Full("no room is left on the disk of the drop folder".into())
+            }
             folder::Error::Gone => Error::Waits("the folder, or a file in it, is gone".into()),
             folder::Error::Blocked(reason) => Error::Waits(reason),
             folder::Error::Broken(reason) => Error::Broken(reason),

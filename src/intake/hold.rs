@@ -113,7 +113,8 @@ impl LookOver<'_> {
         let missing: Vec<&String> = (before.iter())
             .filter(|column| field_of(column).is_some_and(|field| !fields.contains(field)))
             .collect();
-        if missing.is_empty() || known_headers(self.site, self.folder)?.contains(&header_mark(&now)) {
+        if missing.is_empty() || known_headers(self.site, self.folder)?.contains(&header_mark(&now))
+        {
             return Ok(None);
         }
         let list = |columns: &mut dyn Iterator<Item = &String>| {
@@ -183,7 +184,8 @@ impl LookOver<'_> {
             concerns.extend(self.judge_missing(&found, of_folder.missing, of_folder.brought));
         }
         let changes_max = part(of_folder.brought, self.folder.max_change_percent);
-        if wants.changes && of_folder.brought >= CHANGE_COUNTED_FROM && found.changed > changes_max {
+        if wants.changes && of_folder.brought >= CHANGE_COUNTED_FROM && found.changed > changes_max
+        {
             concerns.push(Concern {
                 code: "changes",
                 number: found.changed,
@@ -213,7 +215,10 @@ impl LookOver<'_> {
             None if found.rows == 0 => ("empty", "has no rows".to_owned()),
             None if missing > allowed => (
                 "deletes",
-                format!("lacks more than `max_delete` ({} %) allows", self.folder.max_delete_percent),
+                format!(
+                    "lacks more than `max_delete` ({} %) allows",
+                    self.folder.max_delete_percent
+                ),
             ),
             None => return None,
         };
@@ -276,19 +281,18 @@ impl Counting<'_> {
         Ok(())
     }
 
-    fn name_keys(&mut self, reading: &crate::mapping::Reading, rows: &crate::table::Rows) -> Result<()> {
+    fn name_keys(
+        &mut self,
+        reading: &crate::mapping::Reading,
+        rows: &crate::table::Rows,
+    ) -> Result<()> {
         let rows: Vec<_> = rows.iter().collect();
         let keys: Vec<_> = rows.iter().filter_map(|row| reading.key(row)).collect();
         let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
         Ok(self.session.present(self.kind, &keys)?)
     }
 
-    fn read(
-        &mut self,
-        site: &Site,
-        file: &mut &std::fs::File,
-        table: &mut Table,
-    ) -> Result<()> {
+    fn read(&mut self, site: &Site, file: &mut &std::fs::File, table: &mut Table) -> Result<()> {
         let lookup = StoreLookup::new(site.store.reader()?);
         let mut tally = Tally::default();
         read::read_table(file, table, &lookup, None, self, &mut tally)?;
@@ -301,18 +305,17 @@ impl Counting<'_> {
 impl Sink for Counting<'_> {
     type Error = Error;
 
-    fn take(
-        &mut self,
-        _member: &str,
-        batch: &mut Batch,
-        rejects: &mut Vec<Reject>,
-    ) -> Result<()> {
+    fn take(&mut self, _member: &str, batch: &mut Batch, rejects: &mut Vec<Reject>) -> Result<()> {
         (self.between)()?;
         for kind in Kind::ALL {
             let of_kind = batch.rows.iter().filter(|row| row.kind == kind);
             let rejected = rejects.iter().filter_map(|reject| reject.record.as_ref());
             let keys: Vec<&str> = (of_kind.map(|row| batch.key(row)))
-                .chain(rejected.filter(|(of, _)| *of == kind).map(|(_, key)| key.as_str()))
+                .chain(
+                    rejected
+                        .filter(|(of, _)| *of == kind)
+                        .map(|(_, key)| key.as_str()),
+                )
                 .collect();
             if !keys.is_empty() {
                 self.session.present(kind, &keys)?;
@@ -376,7 +379,9 @@ fn header_mark(columns: &[String]) -> String {
 
 fn known_headers(site: &Site, folder: &config::Folder) -> Result<Vec<String>> {
     let json = site.store.text(&headers_name(folder))?;
-    Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
+    Ok(json
+        .and_then(|json| serde_json::from_str(&json).ok())
+        .unwrap_or_default())
 }
 
 /// A file was taken in: its columns are what the next one is measured by, and its header is known

@@ -53,7 +53,10 @@ pub fn import(
 
 /// At a start: what a command that is no longer there left open is closed.
 pub fn recover(site: &Site, open: &[FileRow]) -> Result<()> {
-    let mut cut_off = open.iter().filter(|row| row.by_hand && row.state != FileState::Held).peekable();
+    let mut cut_off = open
+        .iter()
+        .filter(|row| row.by_hand && row.state != FileState::Held)
+        .peekable();
     if cut_off.peek().is_none() {
         return Ok(());
     }
@@ -63,14 +66,24 @@ pub fn recover(site: &Site, open: &[FileRow]) -> Result<()> {
     for row in cut_off {
         match row.state {
             FileState::Reading => {
-                take::give_up(site, row.id, "the import was cut off; import the file again")?;
+                take::give_up(
+                    site,
+                    row.id,
+                    "the import was cut off; import the file again",
+                )?;
             }
             // Accepted: it waits for the same file to be imported again.
             FileState::Waiting if row.accepted.is_some() => {}
             FileState::Waiting => {
-                take::give_up(site, row.id, "the import was cut off; import the file again")?;
+                take::give_up(
+                    site,
+                    row.id,
+                    "the import was cut off; import the file again",
+                )?;
             }
-            _ => site.store.archived(row.id, None, &[], site.clock.utc_ms())?,
+            _ => site
+                .store
+                .archived(row.id, None, &[], site.clock.utc_ms())?,
         }
     }
     Ok(())
@@ -78,8 +91,12 @@ pub fn recover(site: &Site, open: &[FileRow]) -> Result<()> {
 
 fn lock(site: &Site, how: FlockOperation) -> Result<File> {
     let path = site.config.state_dir.join(LOCK);
-    let locked = (File::options().create(true).truncate(false).write(true).open(&path))
-        .and_then(|file| flock(&file, how).map(|()| file).map_err(Into::into));
+    let locked = (File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path))
+    .and_then(|file| flock(&file, how).map(|()| file).map_err(Into::into));
     locked.map_err(|error| cannot(&path, &error))
 }
 
@@ -132,7 +149,9 @@ fn rejects_folder(settings: &config::Folder, path: &Path) -> Result<OwnedFd> {
     {
         return Ok(own_folder(&place, REJECTS)?);
     }
-    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let beside = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     let beside = beside.unwrap_or(Path::new("."));
     let (place, _) = scan::open_folder(beside).map_err(|error| cannot(beside, &error))?;
     Ok(place)

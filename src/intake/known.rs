@@ -33,9 +33,15 @@ pub struct Known {
 
 impl Known {
     /// `seed` is all that decides what a row means; `secret` the store's own.
-    pub fn new(rows: KnownRows, secret: &store::meta::Secret, seed: &[u8], member: &Member) -> Known {
+    pub fn new(
+        rows: KnownRows,
+        secret: &store::meta::Secret,
+        seed: &[u8],
+        member: &Member,
+    ) -> Known {
         let mut hasher = blake3::Hasher::new_keyed(secret);
-        let dialect = serde_json::to_vec(&member.dialect).expect("names and numbers are always JSON");
+        let dialect =
+            serde_json::to_vec(&member.dialect).expect("names and numbers are always JSON");
         for part in [seed, member.name.as_bytes(), &dialect] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);

@@ -11,8 +11,8 @@ mod hash;
 mod hold;
 pub mod import;
 mod known;
-mod queue;
 pub mod plan;
+mod queue;
 mod read;
 mod returned;
 mod take;
@@ -83,7 +83,9 @@ impl From<store::Error> for Error {
                 Error::Full("no room is left on the disk of the database (`state_dir`)".into())
             }
             store::Error::Busy | store::Error::Open { .. } => Error::Waits(error.to_string()),
-            store::Error::Broken(_) | store::Error::Newer { .. } => Error::Broken(error.to_string()),
+            store::Error::Broken(_) | store::Error::Newer { .. } => {
+                Error::Broken(error.to_string())
+            }
             other => Error::Internal(other.to_string()),
         }
     }
@@ -187,7 +189,10 @@ impl Control {
 
     /// What the loop shows now.
     pub fn look(&self) -> Board {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.board
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn is_stopped(&self) -> bool {
@@ -195,7 +200,10 @@ impl Control {
     }
 
     fn take_reconfigured(&self) -> Option<Reconfigured> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.next
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 }
 

@@ -118,7 +118,13 @@ pub fn dry_run(
             Some(reader) => Box::new(StoreLookup::new(reader)),
             None => Box::new(Nobody),
         };
-        match plan_one(path, folder, &circumstances(folder), &*lookup, &mut comparing) {
+        match plan_one(
+            path,
+            folder,
+            &circumstances(folder),
+            &*lookup,
+            &mut comparing,
+        ) {
             Ok(()) => {}
             Err(Error::Unreadable(reason)) => comparing.planned.unreadable = Some(reason),
             Err(error) => return Err(error),
@@ -144,7 +150,11 @@ fn plan_one(
     comparing: &mut Comparing,
 ) -> Result<()> {
     let claimed = Claimed::by_hand(path).map_err(|error| {
-        Error::Waits(format!("{}: {}", path.display(), crate::folder::io_text(&error)))
+        Error::Waits(format!(
+            "{}: {}",
+            path.display(),
+            crate::folder::io_text(&error)
+        ))
     })?;
     let circumstances = Circumstances {
         folder,
@@ -185,12 +195,7 @@ struct Comparing {
 impl Sink for Comparing {
     type Error = Error;
 
-    fn take(
-        &mut self,
-        member: &str,
-        batch: &mut Batch,
-        rejects: &mut Vec<Reject>,
-    ) -> Result<()> {
+    fn take(&mut self, member: &str, batch: &mut Batch, rejects: &mut Vec<Reject>) -> Result<()> {
         let outcomes = match &mut self.comparer {
             Some(comparer) => comparer.compare(batch)?,
             None => self.all_new(batch),

@@ -193,9 +193,16 @@ impl Intake {
         if let Some((_, again)) = &self.blocked {
             until = until.min(*again);
         }
-        let grown = self.archived.iter().filter_map(|watched| watched.grown.map(|(_, at)| at));
+        let grown = self
+            .archived
+            .iter()
+            .filter_map(|watched| watched.grown.map(|(_, at)| at));
         until = grown.fold(until, Moment::min);
-        if self.saved.as_ref().is_none_or(|(saved, _)| saved.differs(&self.board)) {
+        if self
+            .saved
+            .as_ref()
+            .is_none_or(|(saved, _)| saved.differs(&self.board))
+        {
             until = until.min(now + SAVE_MS);
         }
         let before = self.now();
@@ -213,7 +220,10 @@ impl Intake {
         self.blocked.is_none()
             && self.next_ready().is_none()
             && !self.folders.iter().any(|f| f.is_settling())
-            && !self.open.iter().any(|row| is_left(row) && !self.again.contains_key(&row.id))
+            && !self
+                .open
+                .iter()
+                .any(|row| is_left(row) && !self.again.contains_key(&row.id))
     }
 
     /// A stop that was asked for is no crash of the file that was being read.
@@ -292,7 +302,10 @@ impl Intake {
     fn drop_vanished(&mut self) -> Result<()> {
         let mut vanished = Vec::new();
         for row in &self.open {
-            let is_asked = matches!(row.state, FileState::Held | FileState::Waiting | FileState::Reading);
+            let is_asked = matches!(
+                row.state,
+                FileState::Held | FileState::Waiting | FileState::Reading
+            );
             if let Some(index) = self.folders.position(&row.folder)
                 && is_asked
                 && !row.by_hand
@@ -310,7 +323,11 @@ impl Intake {
             }
         }
         for (id, index, stat) in vanished {
-            take::give_up(&self.site, id, "the file was taken away or changed before it was taken in")?;
+            take::give_up(
+                &self.site,
+                id,
+                "the file was taken away or changed before it was taken in",
+            )?;
             self.folders.get_mut(index).forget_known(stat);
             self.reload()?;
         }
@@ -318,7 +335,9 @@ impl Intake {
     }
 
     fn may_take(&self, folder: &str) -> bool {
-        self.folders.position(folder).is_some_and(|index| self.may_take_from(index))
+        self.folders
+            .position(folder)
+            .is_some_and(|index| self.may_take_from(index))
     }
 
     fn may_take_from(&self, index: usize) -> bool {
@@ -336,7 +355,10 @@ impl Intake {
         let is_decided = |row: &&FileRow| {
             matches!(
                 row.state,
-                FileState::Stored | FileState::Unreadable | FileState::Discarded | FileState::Reverted
+                FileState::Stored
+                    | FileState::Unreadable
+                    | FileState::Discarded
+                    | FileState::Reverted
             )
         };
         (self.open.iter().filter(is_decided))
@@ -373,7 +395,9 @@ impl Intake {
         let claimed = match claim(&place, &ready.name) {
             Ok(claimed) if is_unchanged(&claimed.stat, &ready.stat) => claimed,
             Ok(_) | Err(Refused::Gone | Refused::NotPlain | Refused::SecondLink) => {
-                self.folders.get_mut(ready.folder).look_again(&ready.name, now);
+                self.folders
+                    .get_mut(ready.folder)
+                    .look_again(&ready.name, now);
                 return Ok(());
             }
             Err(refused) => {
@@ -401,7 +425,8 @@ impl Intake {
             self.site.clock.utc_ms(),
         )?;
         let name = folder::shown(&ready.name);
-        self.board.settle_notices("unreadable_by_us", &settings.name, &name);
+        self.board
+            .settle_notices("unreadable_by_us", &settings.name, &name);
         self.folders.get_mut(ready.folder).mark_known(claimed.stat);
         let row = self.row(id)?;
         self.take(&settings, row, claimed)
@@ -410,7 +435,10 @@ impl Intake {
     /// A file that arrived before, and was not read to its end: after a crash, when there was no
     /// room, or accepted by a person.
     fn take_open(&mut self, row: FileRow) -> Result<()> {
-        let index = self.folders.position(&row.folder).ok_or(folder::Error::Gone)?;
+        let index = self
+            .folders
+            .position(&row.folder)
+            .ok_or(folder::Error::Gone)?;
         let settings = self.folders.get(index).settings.clone();
         let place = self.folders.get(index).open()?;
         match claim(&place, OsStr::from_bytes(&row.raw_name)) {
@@ -487,7 +515,8 @@ impl Intake {
         let row = self.row(id)?;
         self.taken_in.add(&row);
         if let Some(index) = self.folders.position(&settings.name) {
-            self.folders.get_mut(index).last_file = Some((row.name.clone(), self.site.clock.utc_ms()));
+            self.folders.get_mut(index).last_file =
+                Some((row.name.clone(), self.site.clock.utc_ms()));
         }
         match taken {
             Taken::Stored(_) => {
@@ -528,17 +557,26 @@ impl Intake {
         let settings = self.folders.get(index).settings.clone();
         let name = OsString::from_vec(row.raw_name.clone());
         let done = (self.folders.get(index).open().map_err(Error::from)).and_then(|place| {
-            put_away(&self.site, &settings, &place, &row, claimed.map(|c| &c.file))
+            put_away(
+                &self.site,
+                &settings,
+                &place,
+                &row,
+                claimed.map(|c| &c.file),
+            )
         });
         match done {
             Ok(archived) => {
-                self.board.settle_notices("not_moved", &settings.name, &row.name);
+                self.board
+                    .settle_notices("not_moved", &settings.name, &row.name);
                 if settings.after == After::Leave && row.state == FileState::Stored {
                     self.folders.get_mut(index).mark_known(stat_of(&row));
                 } else {
                     self.folders.get_mut(index).forget_known(stat_of(&row));
                 }
-                self.folders.get_mut(index).look_again(&name, self.site.clock.boot_ms());
+                self.folders
+                    .get_mut(index)
+                    .look_again(&name, self.site.clock.boot_ms());
                 self.watch_archived(&row, archived);
                 self.reload()
             }
@@ -580,7 +618,12 @@ impl Intake {
         let free = scan::open_folder(state_dir)
             .and_then(|(fd, _)| scan::free_bytes(fd))
             .map_err(|error| Error::Waits(format!("state_dir: {}", folder::io_text(&error))))?;
-        let needed = self.site.config.retention.min_free.max(stat.size.saturating_mul(ROOM_TIMES));
+        let needed = self
+            .site
+            .config
+            .retention
+            .min_free
+            .max(stat.size.saturating_mul(ROOM_TIMES));
         if free < needed {
             return Err(Error::Full(format!(
                 "{}: {} MB are free, {} MB are needed before a file is begun (`min_free`, or three times the file); files wait, delivery goes on. Make room; it is looked at again every {} s",
@@ -597,7 +640,9 @@ impl Intake {
         let name = folder::shown(&ready.name);
         let settings = self.folders.get(ready.folder).settings.clone();
         let text = refused.text();
-        self.folders.get_mut(ready.folder).put_off(&ready.name, text.clone(), now);
+        self.folders
+            .get_mut(ready.folder)
+            .put_off(&ready.name, text.clone(), now);
         let text = format!("{}: {name} {text}", settings.path.display());
         self.say(&settings.name, "unreadable_by_us", text);
     }
@@ -631,12 +676,20 @@ impl Intake {
     fn look_at_archived(&mut self, now: Moment) -> Result<()> {
         self.archived.retain(|watched| watched.until > now);
         for n in 0..self.archived.len() {
-            let Some(index) = self.folders.position(&self.archived[n].folder) else { continue };
+            let Some(index) = self.folders.position(&self.archived[n].folder) else {
+                continue;
+            };
             let settings = self.folders.get(index).settings.clone();
-            let Ok(place) = self.folders.get(index).open() else { continue };
-            let Ok(own) = archive::own_folder(&place, ARCHIVE) else { continue };
+            let Ok(place) = self.folders.get(index).open() else {
+                continue;
+            };
+            let Ok(own) = archive::own_folder(&place, ARCHIVE) else {
+                continue;
+            };
             let watched = &mut self.archived[n];
-            let Ok(Some(stat)) = archive::look_back(&own, &watched.archived.name) else { continue };
+            let Ok(Some(stat)) = archive::look_back(&own, &watched.archived.name) else {
+                continue;
+            };
             if is_unchanged(&stat, &watched.archived.stat) && watched.grown.is_none() {
                 continue;
             }
@@ -692,7 +745,10 @@ impl Intake {
         self.taken_in.add(&row);
         match taken {
             Taken::Stored(_) | Taken::Unreadable => {
-                let place = self.folders.position(&settings.name).map(|index| self.folders.get(index).open());
+                let place = self
+                    .folders
+                    .position(&settings.name)
+                    .map(|index| self.folders.get(index).open());
                 if let Some(place) = place {
                     put_away(&self.site, settings, &place?, &row, None)?;
                 }
@@ -715,8 +771,14 @@ impl Intake {
         self.board.turned = utc;
         self.publish();
         let _ = now;
-        let differs = self.saved.as_ref().is_none_or(|(saved, _)| saved.differs(&self.board));
-        let is_time = self.saved.as_ref().is_none_or(|(_, at)| (utc - at).abs() >= SAVE_MS);
+        let differs = self
+            .saved
+            .as_ref()
+            .is_none_or(|(saved, _)| saved.differs(&self.board));
+        let is_time = self
+            .saved
+            .as_ref()
+            .is_none_or(|(_, at)| (utc - at).abs() >= SAVE_MS);
         if differs && is_time {
             // A full disk must not end the loop that waits for room.
             let _ = self.save();
@@ -733,7 +795,10 @@ impl Intake {
             (state, reason) = ("full", Some(blocked.reason.clone()));
         }
         if state != "gone" && self.is_paused(name) {
-            (state, reason) = ("paused", Some(format!("until `tillsync resume --folder {name}`")));
+            (state, reason) = (
+                "paused",
+                Some(format!("until `tillsync resume --folder {name}`")),
+            );
         }
         let was = before.iter().find(|other| other.name == *name);
         let (foreign, names) = folder.foreign();
@@ -742,8 +807,7 @@ impl Intake {
             .filter(|row| matches!(row.state, FileState::Waiting | FileState::Reading));
         FolderStatus {
             name: name.clone(),
-            since: (state == "gone")
-                .then(|| was.and_then(|was| was.since).unwrap_or(utc)),
+            since: (state == "gone").then(|| was.and_then(|was| was.since).unwrap_or(utc)),
             state: state.to_owned(),
             reason,
             waiting: (folder.waiting() + begun.count()) as u64,
@@ -755,7 +819,11 @@ impl Intake {
     }
 
     fn publish(&self) {
-        *self.control.board.lock().unwrap_or_else(PoisonError::into_inner) = self.board.clone();
+        *self
+            .control
+            .board
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = self.board.clone();
     }
 
     fn save(&mut self) -> Result<()> {

@@ -87,9 +87,11 @@ pub fn prepare<R: Read + Seek>(
     };
     let is_header = |cells: &[String]| {
         let own = returned::own_header(cells);
-        circumstances
-            .presets
-            .is_header(folder.kind, own.as_deref().unwrap_or(cells), &folder.columns)
+        circumstances.presets.is_header(
+            folder.kind,
+            own.as_deref().unwrap_or(cells),
+            &folder.columns,
+        )
     };
     let members = table::survey(file, &settings, &is_header)?;
     let mut tables = Vec::with_capacity(members.len());
@@ -106,9 +108,10 @@ pub fn prepare<R: Read + Seek>(
 
 fn within(member: &str, refusal: Refusal) -> Refusal {
     match refusal {
-        Refusal::Unreadable(reason) if !member.is_empty() => {
-            Refusal::Unreadable(format!("{}: {reason}", crate::folder::shown(member.as_ref())))
-        }
+        Refusal::Unreadable(reason) if !member.is_empty() => Refusal::Unreadable(format!(
+            "{}: {reason}",
+            crate::folder::shown(member.as_ref())
+        )),
         other => other,
     }
 }
@@ -169,13 +172,24 @@ fn prepare_table<R: Read + Seek>(
 }
 
 /// A table read as it was before, for its keys.
-pub fn reading_as_before(kept: &Kept, circumstances: &Circumstances<'_>) -> Result<Reading, Refusal> {
+pub fn reading_as_before(
+    kept: &Kept,
+    circumstances: &Circumstances<'_>,
+) -> Result<Reading, Refusal> {
     let mut folder = circumstances.folder.clone();
     if returned::own_header(&kept.header).is_some() {
         returned::ignore_own_columns(&mut folder);
     }
-    let gone = || Refusal::Unreadable(format!("there is no preset `{}` any more", kept.decided.preset));
-    let preset = circumstances.presets.get(&kept.decided.preset).ok_or_else(gone)?;
+    let gone = || {
+        Refusal::Unreadable(format!(
+            "there is no preset `{}` any more",
+            kept.decided.preset
+        ))
+    };
+    let preset = circumstances
+        .presets
+        .get(&kept.decided.preset)
+        .ok_or_else(gone)?;
     folder.timezone = None;
     let place = Place {
         host_zone: &kept.decided.zone,
@@ -283,7 +297,15 @@ where
         if let Some(known) = &mut known {
             known.look(&table.reading, rows)?;
         }
-        map_rows(table, rows, lookup, &mut known, &mut batch, &mut rejects, tally);
+        map_rows(
+            table,
+            rows,
+            lookup,
+            &mut known,
+            &mut batch,
+            &mut rejects,
+            tally,
+        );
         sink.take(&member.name, &mut batch, &mut rejects)
     })?;
     let counts = table.reading.finish(lookup, &mut batch, &mut rejects);

@@ -50,7 +50,13 @@ pub fn own_header(header: &[String]) -> Option<Vec<String>> {
     if ![FILE, CODE, REASON].into_iter().all(has) {
         return None;
     }
-    Some(header.iter().filter(|column| !is_added(column)).cloned().collect())
+    Some(
+        header
+            .iter()
+            .filter(|column| !is_added(column))
+            .cloned()
+            .collect(),
+    )
 }
 
 pub fn is_added(column: &str) -> bool {
@@ -149,7 +155,9 @@ impl Returned {
     }
 
     fn has_damaged_key(&self, row: Row<'_>, reading: &Reading) -> bool {
-        let line = self.line.and_then(|n| row.cell(n).trim().parse::<u64>().ok());
+        let line = self
+            .line
+            .and_then(|n| row.cell(n).trim().parse::<u64>().ok());
         let before = line.and_then(|line| self.keys.get(&line));
         match (before, reading.key(&row)) {
             (Some(before), Some(now)) => is_damaged(before, &now),
@@ -172,7 +180,9 @@ fn is_damaged(before: &str, now: &str) -> bool {
     let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
     let number = |text: &str| -> Option<f64> {
         let text = text.trim().replace(',', ".");
-        let looks = text.bytes().all(|b| b.is_ascii_digit() || b".eE+-".contains(&b));
+        let looks = text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b".eE+-".contains(&b));
         (looks && digits(&text) > 0).then(|| text.parse().ok())?
     };
     let (Some(a), Some(b)) = (number(before), number(now)) else {
@@ -180,7 +190,9 @@ fn is_damaged(before: &str, now: &str) -> bool {
     };
     let mantissa = now.split(['e', 'E']).next().unwrap_or(now);
     let kept = digits(mantissa).clamp(1, 15) as i32;
-    a == b || (now.len() != mantissa.len() || digits(now) > 15) && (a - b).abs() <= a.abs() * 10f64.powi(1 - kept)
+    a == b
+        || (now.len() != mantissa.len() || digits(now) > 15)
+            && (a - b).abs() <= a.abs() * 10f64.powi(1 - kept)
 }
 
 #[cfg(test)]
@@ -218,7 +230,10 @@ mod tests {
     #[test]
     fn its_original_is_named() {
         assert_eq!(parse_file(&file_cell(7, "")), Some((7, String::new())));
-        assert_eq!(parse_file(&file_cell(7, "a/b.csv")), Some((7, "a/b.csv".into())));
+        assert_eq!(
+            parse_file(&file_cell(7, "a/b.csv")),
+            Some((7, "a/b.csv".into()))
+        );
         assert_eq!(parse_file("x"), None);
     }
 }

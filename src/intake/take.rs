@@ -95,7 +95,8 @@ pub fn take(
 fn set_aside(site: &Site, row: &FileRow, reason: String) -> Result<Taken> {
     let now = site.clock.utc_ms();
     if row.state == FileState::Reading {
-        site.store.take_back(row.id, FileState::Unreadable, Some(reason), now)?;
+        site.store
+            .take_back(row.id, FileState::Unreadable, Some(reason), now)?;
     } else {
         site.store.unreadable(row.id, &reason, now)?;
     }
@@ -104,7 +105,8 @@ fn set_aside(site: &Site, row: &FileRow, reason: String) -> Result<Taken> {
 
 /// The row of a file that is another one by now: its life is over, and a new file begins.
 pub fn give_up_changed(site: &Site, row: &FileRow) -> Result<Taken> {
-    let reason = "it changed while it was read; it is read again, as a new file, once it stays as it is";
+    let reason =
+        "it changed while it was read; it is read again, as a new file, once it stays as it is";
     give_up(site, row.id, reason)?;
     Ok(Taken::Changed)
 }
@@ -157,17 +159,21 @@ fn read_all(
             Ok(()) => {}
             Err(Error::Unreadable(reason)) => {
                 let now = site.clock.utc_ms();
-                into.session.take_back(FileState::Unreadable, Some(reason), now)?;
+                into.session
+                    .take_back(FileState::Unreadable, Some(reason), now)?;
                 return Ok(Taken::Unreadable);
             }
             Err(error) => return Err(error),
         }
     }
     let IntoStore { session, .. } = into;
-    let hash = hashed.finish().map_err(|error| Error::waits_for_file(&error))?;
+    let hash = hashed
+        .finish()
+        .map_err(|error| Error::waits_for_file(&error))?;
     let now = site.clock.utc_ms();
     if !is_as_it_was(claimed, Some(&hash))? {
-        let reason = "it changed while it was read; it is read again, as a new file, once it stays as it is";
+        let reason =
+            "it changed while it was read; it is read again, as a new file, once it stays as it is";
         session.take_back(FileState::Discarded, Some(reason.into()), now)?;
         site.store.archived(row.id, None, &[], now)?;
         return Ok(Taken::Changed);
@@ -229,11 +235,15 @@ fn notices(tables: &[Table]) -> Vec<String> {
 /// Size and time of modification are as they were; where only the inode's own time moved (rights, a
 /// name, or a time that was set back), the bytes are compared by their hash.
 fn is_as_it_was(claimed: &Claimed, hash: Option<&[u8; 32]>) -> Result<bool> {
-    let now = claimed.look().map_err(|error| Error::waits_for_file(&error))?;
+    let now = claimed
+        .look()
+        .map_err(|error| Error::waits_for_file(&error))?;
     if !is_unchanged(&claimed.stat, &now) {
         return Ok(false);
     }
-    let moved = claimed.has_ctime_moved().map_err(|error| Error::waits_for_file(&error))?;
+    let moved = claimed
+        .has_ctime_moved()
+        .map_err(|error| Error::waits_for_file(&error))?;
     match hash {
         Some(hash) if moved => Ok(hash_of(&claimed.file)? == *hash),
         _ => Ok(true),
@@ -241,7 +251,9 @@ fn is_as_it_was(claimed: &Claimed, hash: Option<&[u8; 32]>) -> Result<bool> {
 }
 
 fn hash_of(file: &File) -> Result<[u8; 32]> {
-    Hashed::new(file).finish().map_err(|error| Error::waits_for_file(&error))
+    Hashed::new(file)
+        .finish()
+        .map_err(|error| Error::waits_for_file(&error))
 }
 
 /// Batches go to the session.
@@ -254,18 +266,15 @@ struct IntoStore<'a> {
 impl Sink for IntoStore<'_> {
     type Error = Error;
 
-    fn take(
-        &mut self,
-        member: &str,
-        batch: &mut Batch,
-        rejects: &mut Vec<Reject>,
-    ) -> Result<()> {
+    fn take(&mut self, member: &str, batch: &mut Batch, rejects: &mut Vec<Reject>) -> Result<()> {
         (self.between)()?;
         if batch.rows.is_empty() && rejects.is_empty() {
             return Ok(());
         }
         let (full, rejects) = (std::mem::take(batch), std::mem::take(rejects));
-        *batch = self.session.apply(full, rejects, member, self.site.clock.utc_ms())?;
+        *batch = self
+            .session
+            .apply(full, rejects, member, self.site.clock.utc_ms())?;
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ mod random;
 mod refusal;
 mod route;
 pub mod server;
-mod settings;
+pub mod settings;
 mod shape;
 mod tables;
 #[cfg(test)]

@@ -25,8 +25,15 @@ pub fn backup(state_dir: &Path, to: &Path, now: i64) -> Result<u64> {
     let source = open(&state_dir.join(DATABASE), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     refuse_newer(&source)?;
     // Made first, and by us alone: the copy holds what the store holds.
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
-    made.map_err(|error| Error::Open { path: to.to_owned(), reason: io_reason(&error) })?;
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to);
+    made.map_err(|error| Error::Open {
+        path: to.to_owned(),
+        reason: io_reason(&error),
+    })?;
     let copied = copy(&source, to).and_then(|()| mark_and_check(to, now));
     if copied.is_err() {
         let _ = std::fs::remove_file(to);
@@ -41,9 +48,18 @@ pub fn restore(from: &Path, state_dir: &Path) -> Result<()> {
     let source = open(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     refuse_newer(&source)?;
     check(&source)?;
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&to);
-    made.map_err(|error| Error::Open { path: to.clone(), reason: io_reason(&error) })?;
-    let copied = copy(&source, &to).and_then(|()| sync(&to)).and_then(|()| sync(state_dir));
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&to);
+    made.map_err(|error| Error::Open {
+        path: to.clone(),
+        reason: io_reason(&error),
+    })?;
+    let copied = copy(&source, &to)
+        .and_then(|()| sync(&to))
+        .and_then(|()| sync(state_dir));
     if copied.is_err() {
         let _ = std::fs::remove_file(&to);
     }
@@ -53,7 +69,10 @@ pub fn restore(from: &Path, state_dir: &Path) -> Result<()> {
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection> {
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(path, flags);
-    let connection = opened.map_err(|error| Error::Open { path: path.to_owned(), reason: error.to_string() })?;
+    let connection = opened.map_err(|error| Error::Open {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
     connection.busy_timeout(super::BUSY_TIMEOUT)?;
     Ok(connection)
 }
@@ -78,7 +97,10 @@ fn mark_and_check(to: &Path, now: i64) -> Result<u64> {
     check(&copy)?;
     drop(copy);
     sync(to)?;
-    let size = std::fs::metadata(to).map_err(|error| Error::Open { path: to.to_owned(), reason: io_reason(&error) })?;
+    let size = std::fs::metadata(to).map_err(|error| Error::Open {
+        path: to.to_owned(),
+        reason: io_reason(&error),
+    })?;
     Ok(size.len())
 }
 
@@ -97,7 +119,9 @@ fn sync(path: &Path) -> Result<()> {
 
 fn io_reason(error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::AlreadyExists => "there is a file of this name already; nothing was overwritten".to_owned(),
+        std::io::ErrorKind::AlreadyExists => {
+            "there is a file of this name already; nothing was overwritten".to_owned()
+        }
         std::io::ErrorKind::NotFound => "no such folder".to_owned(),
         std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => error.to_string(),
@@ -116,10 +140,16 @@ mod tests {
         store.set_text("fact", "kept").unwrap();
         let copy = dir.path().join("copy.db");
         assert!(backup(dir.path(), &copy, 7).unwrap() > 0);
-        assert!(matches!(backup(dir.path(), &copy, 8), Err(Error::Open { .. })));
+        assert!(matches!(
+            backup(dir.path(), &copy, 8),
+            Err(Error::Open { .. })
+        ));
         let empty = tempfile::tempdir().unwrap();
         restore(&copy, empty.path()).unwrap();
-        assert!(matches!(restore(&copy, empty.path()), Err(Error::Open { .. })));
+        assert!(matches!(
+            restore(&copy, empty.path()),
+            Err(Error::Open { .. })
+        ));
         let restored = Store::open(empty.path()).unwrap();
         assert_eq!(restored.text("fact").unwrap().as_deref(), Some("kept"));
         assert_eq!(restored.integer(COPIED).unwrap(), Some(7));

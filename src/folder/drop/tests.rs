@@ -84,7 +84,15 @@ fn a_file_written_here_is_complete_when_it_is_closed_and_settled() {
     file.write_all(b"half").unwrap();
     stage.pass(600_000);
     assert_eq!(stage.take(), "");
-    assert!(stage.folders.get(0).why_waiting().unwrap().1.contains("still open"));
+    assert!(
+        stage
+            .folders
+            .get(0)
+            .why_waiting()
+            .unwrap()
+            .1
+            .contains("still open")
+    );
     file.write_all(b"whole").unwrap();
     drop(file);
     stage.pass(0);
@@ -109,7 +117,8 @@ fn of_several_found_at_once_the_oldest_is_first_then_the_name() {
     let time = |file: &str, seconds: u64| {
         let file = fs::File::create(dir.path().join(file)).unwrap();
         (&file).write_all(b"a\n").unwrap();
-        file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(seconds))
+            .unwrap();
     };
     time("c.csv", 5);
     time("a.csv", 9);
@@ -136,7 +145,8 @@ fn a_file_with_an_old_time_is_taken_as_well() {
     let there = stage.dir.path().join("elsewhere");
     let file = fs::File::create(&there).unwrap();
     (&file).write_all(b"a\n").unwrap();
-    file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(978_307_200)).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(978_307_200))
+        .unwrap();
     fs::rename(there, stage.path("old.csv")).unwrap();
     assert_eq!(stage.take(), "old.csv");
 }
@@ -202,7 +212,15 @@ fn a_second_link_is_waited_for() {
     fs::hard_link(&there, stage.path("a.csv")).unwrap();
     stage.pass(600_000);
     assert_eq!(stage.take(), "");
-    assert!(stage.folders.get(0).why_waiting().unwrap().1.contains("hard link"));
+    assert!(
+        stage
+            .folders
+            .get(0)
+            .why_waiting()
+            .unwrap()
+            .1
+            .contains("hard link")
+    );
     fs::remove_file(there).unwrap();
     stage.pass(SETTLE);
     assert_eq!(stage.take(), "a.csv");
