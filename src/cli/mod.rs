@@ -9,10 +9,12 @@ mod backup;
 mod check;
 mod completions;
 mod demo;
+mod import;
 mod init;
 mod listings;
 mod man;
 mod pause;
+mod plan;
 pub mod render;
 mod run;
 mod standin;
@@ -354,6 +356,8 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> 
         Command::Run => run::run(shell),
         Command::Status(args) => status::status(args, shell),
         Command::Todo(args) => status::todo(args, shell),
+        Command::Plan(args) => plan::run(&args, shell),
+        Command::Import(args) => import::run(&args, shell),
         Command::Accept(args) => accept::run(&args, shell),
         Command::Pause(args) => pause::pause(&args, shell),
         Command::Resume(args) => pause::resume(&args, shell),
@@ -361,8 +365,6 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> 
         Command::Demo(args) => demo::run(&args, shell),
         Command::Sync(_)
         | Command::Login(_)
-        | Command::Plan(_)
-        | Command::Import(_)
         | Command::Retry(_)
         | Command::Discard(_)
         | Command::Revert(_)

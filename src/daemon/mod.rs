@@ -5,7 +5,7 @@
 mod events;
 pub mod lock;
 pub mod logging;
-mod parts;
+pub mod parts;
 mod sync;
 pub mod systemd;
 
