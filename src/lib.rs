@@ -6,21 +6,31 @@
 
 #![forbid(unsafe_code)]
 
-// Commands.
+// Asked and shown.
 pub mod cli;
+pub mod config;
 
 // Known: pure; no clock, file, socket, SQL or log.
-pub mod config;
+pub mod health;
 pub mod kind;
 pub mod mapping;
 pub mod preset;
 pub mod record;
 pub mod reject;
 pub mod table;
+pub mod todo;
 
 // Done: thin, one outside world each.
 pub mod folder;
 pub mod store;
 
-// Moved: what goes from one outside world to the next.
+// What people and machines see.
+pub mod page;
+pub mod status;
+
+// Moved.
+pub mod daemon;
 pub mod intake;
+
+// A stand-in of the remote, for tests and trials. Knows nothing of the rest.
+pub mod standin;

@@ -4,6 +4,7 @@
 //! typed request over; requests that wait together are committed together.
 
 mod apply;
+pub mod backup;
 mod compare;
 mod counts;
 pub(crate) mod edit;
@@ -16,6 +17,7 @@ mod lookup;
 pub mod meta;
 mod present;
 mod scratch;
+pub mod status;
 mod tally;
 mod trace;
 mod undo;
@@ -25,7 +27,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::OpenFlags;
+
+/// One that reads beside the writer, for this module's functions.
+pub use rusqlite::Connection;
 
 pub use compare::{Compared, Comparer, Outcome, brought};
 pub use counts::{Counts as StoreCounts, PerKind, counts};

@@ -1,0 +1,170 @@
+//! The daemon's parts: two loops and the page, each on a thread of its own, and how they are woken,
+//! given another configuration, and ended.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread;
+
+use jiff::tz::TimeZone;
+
+use super::events::Event;
+use super::{Error, now, systemd};
+use crate::config::{self, Config, Problem, Problems};
+use crate::health::Health;
+use crate::intake::{self, SystemClock};
+use crate::page;
+use crate::preset::Presets;
+use crate::status::facts;
+use crate::store::Store;
+
+/// Whose end the daemon hears of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Intake,
+    Delivery,
+}
+
+impl Part {
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Intake => "intake",
+            Part::Delivery => "delivery",
+        }
+    }
+}
+
+pub struct Parts {
+    intake: intake::Control,
+    config: Arc<RwLock<Arc<Config>>>,
+    health: Arc<Health>,
+    page: Option<page::Page>,
+}
+
+impl Parts {
+    pub fn start(
+        config: &Arc<Config>,
+        store: &Store,
+        events: &Sender<Event>,
+    ) -> Result<Parts, Error> {
+        let health = Arc::new(Health::new());
+        let shared = Arc::new(RwLock::new(config.clone()));
+        let intake = intake::Control::new().map_err(|error| Error::Io(error.to_string()))?;
+        start_intake(site(config, store)?, &intake, events)?;
+        let sources = page::Sources {
+            config: shared.clone(),
+            health: health.clone(),
+            daemon: facts::Daemon {
+                pid: std::process::id(),
+                since: now(),
+            },
+            tz: TimeZone::system(),
+        };
+        // Without a page the work goes on: it is said, and `status` tells the same.
+        let page = page::start(sources).unwrap_or_else(|error| {
+            tracing::error!(%error, "there is no status page");
+            None
+        });
+        health.set_ready(true);
+        Ok(Parts {
+            intake,
+            config: shared,
+            health,
+            page,
+        })
+    }
+
+    pub fn page(&self) -> Option<SocketAddr> {
+        self.page.as_ref().map(page::Page::address)
+    }
+
+    /// How many ends have to be waited for after `stop`.
+    pub fn count(&self) -> usize {
+        1
+    }
+
+    pub fn wake(&self) {
+        self.intake.wake();
+        self.wake_delivery();
+    }
+
+    pub fn wake_delivery(&self) {}
+
+    /// Tells systemd that we live, if we do.
+    pub fn beat(&self) {
+        if self.health.still().is_empty() {
+            systemd::beat();
+        }
+    }
+
+    pub fn reconfigure(
+        &mut self,
+        config: &Arc<Config>,
+        _events: &Sender<Event>,
+    ) -> Result<(), Error> {
+        let presets = presets(config)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config.clone();
+        self.intake.reconfigure(config.clone(), presets);
+        Ok(())
+    }
+
+    pub fn stop(&mut self) {
+        self.intake.stop();
+        self.page = None;
+    }
+}
+
+fn start_intake(
+    site: intake::Site,
+    control: &intake::Control,
+    events: &Sender<Event>,
+) -> Result<(), Error> {
+    let (control, events) = (control.clone(), events.clone());
+    spawn(Part::Intake, move || {
+        let result = intake::run(site, &control).map_err(intake_failed);
+        // The daemon that is gone waits for nobody.
+        let _ = events.send(Event::Ended(Part::Intake, result));
+    })
+}
+
+fn spawn(part: Part, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let thread = thread::Builder::new().name(part.name().into()).spawn(work);
+    thread
+        .map(drop)
+        .map_err(|error| Error::Io(error.to_string()))
+}
+
+/// What intake works with, under this configuration.
+pub fn site(config: &Arc<Config>, store: &Store) -> Result<intake::Site, Error> {
+    let zone = TimeZone::system();
+    let zone = zone.iana_name().unwrap_or("UTC");
+    let site = intake::Site::new(
+        config.clone(),
+        presets(config)?,
+        store.clone(),
+        Arc::new(SystemClock),
+        zone,
+    );
+    site.map_err(intake_failed)
+}
+
+/// The built-in formats and the user's own.
+pub fn presets(config: &Config) -> Result<Arc<Presets>, Error> {
+    let users = config::user_presets(&config.presets_dir)?;
+    let presets = Presets::load(&users).map_err(|faults| {
+        Problems(
+            faults
+                .into_iter()
+                .map(|fault| Problem::error(None, fault))
+                .collect(),
+        )
+    })?;
+    Ok(Arc::new(presets))
+}
+
+pub fn intake_failed(error: intake::Error) -> Error {
+    match error {
+        intake::Error::Internal(text) => Error::Internal(text),
+        other => Error::Io(other.to_string()),
+    }
+}
