@@ -20,8 +20,8 @@ use crate::kind::{Clearing, FieldType, Kind};
 use crate::preset::Preset;
 use crate::preset::header::{self, Header, Likeness, NUMBERED_MAX};
 use crate::preset::spec::{
-    Apostrophe, DateStyle, Field, Footer, From, ItemCells, Items, Key, Manner, MoneyStyle, Names,
-    Record, Spec, Type, When,
+    Apostrophe, DateStyle, Field, Footer, From, ItemCells, Items, Key, Manner, MetadataAs,
+    MoneyStyle, Names, Record, Spec, Type, When,
 };
 use crate::record::Shape;
 
@@ -48,10 +48,11 @@ pub(super) fn compile(
     } else {
         bare
     };
-    let zone_name = folder
-        .timezone
+    // A zone that the format itself writes in is no setting (FORMATS-SHOPS.md, R7).
+    let zone_name = spec
+        .zone
         .as_deref()
-        .or(spec.zone.as_deref())
+        .or(folder.timezone.as_deref())
         .unwrap_or(place.host_zone);
     let zone = zone::named(zone_name)
         .ok_or_else(|| format!("the time zone `{zone_name}` is not known; set `timezone`"))?;
@@ -120,14 +121,19 @@ impl Compiler<'_> {
         let group = self.spec.group.as_ref().map(|group| {
             let by = match own.iter().find(|own| own.target == "source_id") {
                 Some(own) if self.spec.manner == Manner::Plain => own.columns.clone(),
-                _ => self.header.find_any(&group.by, self.spec.likeness),
+                _ => group
+                    .by
+                    .iter()
+                    .flat_map(|name| self.header.find(name, self.spec.likeness))
+                    .collect(),
             };
-            GroupPlan {
+            Arc::new(GroupPlan {
+                begin: self.conds(&group.begin),
                 by,
                 fill_down: group.fill_down,
                 adjacent: group.adjacent,
                 one_reject: group.one_reject,
-            }
+            })
         });
         let shop = self.spec.manner == Manner::Shop;
         let telling = self.telling(&records);
@@ -219,7 +225,8 @@ impl Compiler<'_> {
             if fields.contains_key(target) || (target == "deleted" && has_own_deleted) {
                 continue;
             }
-            if let Some(prefix) = target.strip_suffix('*') {
+            let prefix = target.strip_suffix('*');
+            if let Some(prefix) = prefix.or(field.names.is_some().then_some(target)) {
                 spreads.extend(self.spread(prefix, field, record));
                 continue;
             }
@@ -302,26 +309,25 @@ impl Compiler<'_> {
             missing: key.missing.iter().map(|w| w.to_lowercase()).collect(),
             strip: key.strip.clone(),
             salesforce: key.salesforce,
+            last: key.last,
             no_scientific: shop || key.no_scientific,
         })
     }
 
-    /// `key_prefix` stands before the folder's own kind; what else its files fill has the prefix of
-    /// references to that kind.
+    /// `key_prefix` stands before every key that the folder brings; but a product that a folder of
+    /// SKUs brings along is named as its SKUs name it.
     fn prefix_of(&self, kind: Kind) -> String {
-        if kind == self.folder.kind {
-            self.folder.key_prefix.clone()
-        } else {
-            self.reference_prefix(kind)
+        match (self.folder.kind, kind) {
+            (Kind::Skus, Kind::Products) => self.folder.product_prefix.clone(),
+            _ => self.folder.key_prefix.clone(),
         }
     }
 
-    fn reference_prefix(&self, kind: Kind) -> String {
-        match kind {
-            Kind::Customers => self.folder.customer_prefix.clone(),
-            Kind::Products if self.folder.kind == Kind::Products => self.folder.key_prefix.clone(),
-            Kind::Products | Kind::Skus => self.folder.product_prefix.clone(),
-            Kind::Orders => self.folder.key_prefix.clone(),
+    /// What stands before a SKU's product: the product's own prefix, where the folder brings it.
+    fn product_prefix(&self) -> String {
+        match self.folder.kind {
+            Kind::Products => self.folder.key_prefix.clone(),
+            _ => self.folder.product_prefix.clone(),
         }
     }
 
@@ -385,6 +391,7 @@ impl Compiler<'_> {
             read,
             doubt,
             clearable: !matches!(clearing, None | Some(Clearing::Never)),
+            required: kind == Kind::Skus && target == "product",
             lenient: field.lenient,
             over_group: if field.sum {
                 OverGroup::Sum
@@ -484,12 +491,15 @@ impl Compiler<'_> {
         }
         if of_kind == FieldType::Text
             && let Some(prefix) = match target {
-                "product" => Some(self.reference_prefix(Kind::Products)),
+                "product" => Some(self.product_prefix()),
                 "customer.source_id" => Some(String::new()),
                 _ => None,
             }
         {
             return (Read::Reference(prefix), None);
+        }
+        if ty == Type::Money && target == "price" {
+            return self.read_money(source, true);
         }
         let birth = target.ends_with("birthdate");
         self.read_type(ty, source, field, birth, zone_column)
@@ -503,9 +513,13 @@ impl Compiler<'_> {
         past: bool,
         zone_column: Option<usize>,
     ) -> (Read, Option<usize>) {
+        if let Some(sign) = field.list_if {
+            let doubt = self.doubt(DoubtKind::Lists(sign), source);
+            return (Read::ListIf(sign.to_string(), false), doubt);
+        }
         match ty {
             Type::Text => (Read::Text, None),
-            Type::Money => self.read_money(source),
+            Type::Money => self.read_money(source, false),
             Type::Integer => {
                 let doubt = self.decimal_doubt(source);
                 (Read::Integer(self.decimal()), doubt)
@@ -522,10 +536,14 @@ impl Compiler<'_> {
             Type::Datetime => {
                 let doubt = self.date_doubt(source);
                 let rule = self.date_rule(false, field.unix);
-                (Read::Datetime(rule, self.zone.clone(), zone_column), doubt)
+                let zone = self
+                    .zone_in_name(source)
+                    .unwrap_or_else(|| self.zone.clone());
+                (Read::Datetime(rule, zone, zone_column), doubt)
             }
             Type::List => (Read::List(between(field), Box::new(Read::Text)), None),
             Type::ListOrText => (Read::ListOrText, None),
+            Type::Loose => (Read::Loose, None),
             Type::Json => (Read::Json, None),
         }
     }
@@ -555,7 +573,7 @@ impl Compiler<'_> {
         self.folder.decimal.or(self.spec.decimal)
     }
 
-    fn read_money(&mut self, source: &Source) -> (Read, Option<usize>) {
+    fn read_money(&mut self, source: &Source, price: bool) -> (Read, Option<usize>) {
         let style = match self.folder.money {
             Some(MoneyUnit::Units) => MoneyStyle::Units,
             Some(MoneyUnit::Cents) => MoneyStyle::Cents,
@@ -571,7 +589,7 @@ impl Compiler<'_> {
             decimal: self.decimal(),
             cents: style != MoneyStyle::Units,
             round: shop,
-            positive: false,
+            positive: shop && price,
         };
         (Read::Money(rule), doubt)
     }
@@ -600,6 +618,13 @@ impl Compiler<'_> {
         }
         self.doubts.push(Doubt::new(kind, columns, header));
         Some(self.doubts.len() - 1)
+    }
+
+    /// `Created (UTC)` (R7). Other zones' abbreviations mean too many things.
+    fn zone_in_name(&self, source: &Source) -> Option<TimeZone> {
+        let column = *source.columns().first()?;
+        let (_, zone) = header::zone_suffix(&self.names[column])?;
+        matches!(zone, "UTC" | "GMT").then_some(TimeZone::UTC)
     }
 
     fn date_style(&self) -> Option<DateStyle> {
@@ -720,20 +745,27 @@ impl Compiler<'_> {
         for &column in columns {
             self.uses[column].push(target.to_owned());
         }
-        let style = Field {
-            // Without a type of its own a connector's list is told by its notation.
-            ty: (self.spec.manner == Manner::Connector && self.spec.lists_in_metadata)
-                .then_some(Type::ListOrText),
-            ..Field::default()
-        };
-        let style = if target.starts_with("metadata.") {
-            style
-        } else {
-            Field::default()
-        };
+        let mut style = Field::default();
+        if target.starts_with("metadata.") {
+            style.ty = match self.spec.metadata_as {
+                MetadataAs::Text => None,
+                MetadataAs::Lists => Some(Type::ListOrText),
+                MetadataAs::ListsAndBooleans => Some(Type::Loose),
+            };
+            style.list_if = self.list_sign(columns[0]);
+        }
         let field = self.finish_field(kind, target, cells(columns), &style, None)?;
         fields.insert(target.to_owned(), field);
         Ok(())
+    }
+
+    /// The sign by which a column's cells may be lists.
+    fn list_sign(&self, column: usize) -> Option<char> {
+        self.spec
+            .metadata_lists
+            .iter()
+            .find(|(pattern, _)| self.columns_like(pattern).contains(&column))
+            .and_then(|(_, sign)| sign.chars().next())
     }
 
     fn constants(
@@ -796,7 +828,11 @@ impl Compiler<'_> {
 
     fn items(&mut self, items: &Items, own: &[(String, Own)]) -> Result<ItemsPlan, String> {
         let virtual_names = item_names(items);
-        let cells_plan = self.item_cells(items, &virtual_names);
+        let places: Vec<ItemCellsPlan> = items
+            .cells
+            .iter()
+            .map(|cells| self.item_cells(cells, &virtual_names))
+            .collect();
         let mut fields = Vec::new();
         for (name, own) in own {
             for &column in &own.columns {
@@ -804,7 +840,12 @@ impl Compiler<'_> {
             }
             fields.push(self.item_field(name, cells(&own.columns), &Field::default())?);
         }
-        let rows = matches!(cells_plan, ItemCellsPlan::Rows);
+        let rows = places.is_empty();
+        let cells_plan = if rows {
+            vec![ItemCellsPlan::Rows]
+        } else {
+            places
+        };
         // Packed items have a header of their own: the names that their fields have in the cell.
         let outer = (!rows).then(|| {
             let inner = Header::new(&virtual_names);
@@ -844,7 +885,7 @@ impl Compiler<'_> {
         }
         let refund = items.refund.as_ref().map(|refund| {
             let source = self.source(&refund.amount, "metadata.refunded", false);
-            let (read, doubt) = self.read_money(&source);
+            let (read, doubt) = self.read_money(&source, false);
             let Read::Money(rule) = read else {
                 unreachable!("money is read as money")
             };
@@ -917,6 +958,7 @@ impl Compiler<'_> {
             read,
             doubt,
             clearable: false,
+            required: false,
             lenient: field.lenient,
             over_group: OverGroup::First,
             carry: false,
@@ -926,8 +968,8 @@ impl Compiler<'_> {
         }
     }
 
-    fn item_cells(&mut self, items: &Items, names: &[String]) -> ItemCellsPlan {
-        match &items.cells {
+    fn item_cells(&mut self, cells: &ItemCells, names: &[String]) -> ItemCellsPlan {
+        match cells {
             ItemCells::Rows => ItemCellsPlan::Rows,
             ItemCells::Packed {
                 columns,
@@ -986,18 +1028,25 @@ impl Compiler<'_> {
             for &column in names.iter().chain(&values) {
                 self.uses[column].push(format!("{prefix}*"));
             }
-            let header = values.first().map(|&c| self.names[c].trim().to_owned());
+            let defaults = field
+                .default_values
+                .iter()
+                .map(|v| v.to_lowercase())
+                .collect();
             return Some(Spread {
                 prefix: prefix.to_owned(),
-                header,
-                source: SpreadSource::Options {
-                    names,
-                    values,
-                    defaults: field
-                        .default_values
-                        .iter()
-                        .map(|v| v.to_lowercase())
-                        .collect(),
+                source: if prefix.ends_with('.') {
+                    SpreadSource::Options {
+                        names,
+                        values,
+                        defaults,
+                    }
+                } else {
+                    SpreadSource::Names {
+                        names,
+                        values,
+                        defaults,
+                    }
                 },
             });
         }
@@ -1005,10 +1054,6 @@ impl Compiler<'_> {
         if source.is_nothing() {
             return None;
         }
-        let header = source
-            .columns()
-            .first()
-            .map(|&c| self.names[c].trim().to_owned());
         let source = if field.packed {
             SpreadSource::Packed(source)
         } else {
@@ -1021,7 +1066,6 @@ impl Compiler<'_> {
         };
         Some(Spread {
             prefix: prefix.to_owned(),
-            header,
             source,
         })
     }
@@ -1172,17 +1216,31 @@ impl Compiler<'_> {
         !self.uses[column].is_empty()
     }
 
-    /// `Option{n} Name` → its columns, in the order of the numbers.
-    fn numbered(&self, name: &str) -> Vec<usize> {
+    /// `Option{n} Name` → its columns, in the order of the numbers; `|` stands between spellings.
+    fn numbered(&self, pattern: &str) -> Vec<usize> {
+        pattern
+            .split('|')
+            .map(|name| self.numbered_as(name.trim()))
+            .find(|columns| !columns.is_empty())
+            .unwrap_or_default()
+    }
+
+    fn numbered_as(&self, name: &str) -> Vec<usize> {
+        const WORDS: [&str; 3] = ["one", "two", "three"];
         if !name.contains("{n}") {
             return self.header.find(name, self.spec.likeness);
         }
-        (1..=NUMBERED_MAX)
-            .filter_map(|n| {
-                let name = name.replace("{n}", &n.to_string());
-                self.header.find(&name, self.spec.likeness).first().copied()
-            })
-            .collect()
+        let find = |n: &str| {
+            let name = name.replace("{n}", n);
+            self.header.find(&name, self.spec.likeness).first().copied()
+        };
+        let columns: Vec<usize> = (1..=NUMBERED_MAX)
+            .filter_map(|n| find(&n.to_string()))
+            .collect();
+        if columns.is_empty() {
+            return WORDS.into_iter().filter_map(find).collect();
+        }
+        columns
     }
 
     fn columns_like(&self, pattern: &str) -> Vec<usize> {
@@ -1336,7 +1394,7 @@ fn item_names(items: &Items) -> Vec<String> {
 }
 
 fn items_header(items: &Items, header: &Header, names: &[String]) -> Option<String> {
-    let pattern = match &items.cells {
+    let pattern = match items.cells.first()? {
         ItemCells::Packed { columns, .. } => columns.first()?.replace("{n}", "1"),
         _ => return None,
     };
@@ -1348,9 +1406,22 @@ fn all_names(from: &From) -> Vec<String> {
     match from {
         From::Column(names) => names.clone(),
         From::First(parts) | From::Join(parts, _) => parts.iter().flat_map(all_names).collect(),
-        From::Only(from, _) | From::Between(from, ..) | From::Path(from, _) => all_names(from),
-        _ => Vec::new(),
+        From::Only(from, whens) => {
+            let mut names = all_names(from);
+            names.extend(whens.iter().flat_map(names_of));
+            names
+        }
+        From::Cases(cases, _) => cases.iter().flat_map(|case| names_of(&case.when)).collect(),
+        From::Between(from, ..) | From::Path(from, _) => all_names(from),
+        From::Nothing | From::Value(_) | From::Numbered(_) => Vec::new(),
     }
+}
+
+fn names_of(when: &When) -> Vec<String> {
+    when.all
+        .iter()
+        .flat_map(|(names, _)| names.clone())
+        .collect()
 }
 
 fn first_name(from: &From) -> Option<String> {

@@ -1,11 +1,13 @@
 //! What has to be known of a whole table before its first row is read: the decimal sign of a column,
 //! its order of day and month, which groups' rows stand apart, what other rows explain.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use super::notation::{date, number, text};
-use super::plan::{Cells, GroupPlan};
+use super::plan::{Cells, GroupPlan, any_holds};
 use super::special::References;
 use crate::config::{DateOrder, DecimalSign};
 
@@ -16,6 +18,8 @@ pub(super) enum DoubtKind {
     Dates,
     /// Cents, unless a cell has a decimal sign.
     Cents,
+    /// Text, unless a cell holds a list's sign.
+    Lists(char),
 }
 
 /// A column whose notation no setting fixes, and what its cells said so far.
@@ -42,6 +46,7 @@ pub(super) struct Settled {
     pub decimal: Option<DecimalSign>,
     pub dates: Option<DateOrder>,
     pub units: bool,
+    pub list: bool,
 }
 
 impl Doubt {
@@ -79,6 +84,7 @@ impl Doubt {
                     }
                     _ => {}
                 },
+                DoubtKind::Lists(sign) => self.settled.list |= cell.contains(sign),
                 DoubtKind::Dates => match date::hint(cell) {
                     date::Hint::Certain(DateOrder::DayFirst) => votes.first = true,
                     date::Hint::Certain(DateOrder::MonthFirst) => votes.second = true,
@@ -103,6 +109,7 @@ impl Doubt {
         }
         match self.kind {
             DoubtKind::Dates => self.settled.decimal = None,
+            DoubtKind::Lists(_) => {}
             DoubtKind::Decimal | DoubtKind::Cents => self.settled.dates = None,
         }
     }
@@ -110,14 +117,14 @@ impl Doubt {
 
 /// Settles each column by its own cells; a column of amounts that says nothing by the file's others.
 pub(super) fn settle(doubts: &mut [Doubt]) {
-    let of_numbers = |d: &&Doubt| d.kind != DoubtKind::Dates;
+    let of_numbers = |d: &&Doubt| matches!(d.kind, DoubtKind::Decimal | DoubtKind::Cents);
     let file = Votes {
         first: doubts.iter().filter(of_numbers).any(|d| d.votes.first),
         second: doubts.iter().filter(of_numbers).any(|d| d.votes.second),
     };
     for doubt in doubts {
         let silent = !doubt.votes.first && !doubt.votes.second;
-        if silent && doubt.kind != DoubtKind::Dates {
+        if silent && of_numbers(&&*doubt) {
             doubt.votes = file;
         }
         doubt.settle();
@@ -157,8 +164,7 @@ impl LookOver {
 /// costs memory, not correctness), never the other way round.
 #[derive(Debug)]
 pub(super) struct Groups {
-    by: Vec<usize>,
-    fill_down: bool,
+    plan: Arc<GroupPlan>,
     hasher: RandomState,
     current: Option<u64>,
     closed: Bits,
@@ -184,11 +190,10 @@ impl Apart {
 }
 
 impl Groups {
-    pub fn new(group: &GroupPlan) -> Groups {
+    pub fn new(group: &Arc<GroupPlan>) -> Groups {
         let hasher = RandomState::new();
         Groups {
-            by: group.by.clone(),
-            fill_down: group.fill_down,
+            plan: group.clone(),
             current: None,
             closed: Bits::default(),
             apart: Apart {
@@ -200,11 +205,10 @@ impl Groups {
     }
 
     fn observe<C: Cells + ?Sized>(&mut self, row: &C) {
-        let key = group_key(&self.by, row);
+        let key = self.plan.key(row);
         if key.is_empty() {
             return;
         }
-        let _ = self.fill_down;
         let hash = self.hasher.hash_one(key.as_ref());
         if self.current == Some(hash) {
             return;
@@ -218,15 +222,18 @@ impl Groups {
     }
 }
 
-/// What a row's group is called; empty: the row does not say.
-pub(super) fn group_key<'a, C: Cells + ?Sized>(
-    by: &[usize],
-    row: &'a C,
-) -> std::borrow::Cow<'a, str> {
-    by.iter()
-        .map(|&column| text::key(row.cell(column)))
-        .find(|key| !key.is_empty())
-        .unwrap_or_default()
+impl GroupPlan {
+    /// What a row's group is called; empty: the row does not say.
+    pub fn key<'a, C: Cells + ?Sized>(&self, row: &'a C) -> Cow<'a, str> {
+        if !any_holds(&self.begin, row) {
+            return Cow::Borrowed("");
+        }
+        self.by
+            .iter()
+            .map(|&column| text::key(row.cell(column)))
+            .find(|key| !key.is_empty())
+            .unwrap_or_default()
+    }
 }
 
 /// A Bloom filter of 2 MiB: at a million groups one in 4,000 is held without need.
@@ -278,6 +285,7 @@ pub(super) fn decided(doubts: &[Doubt]) -> BTreeMap<String, super::Notation> {
                 }),
                 day_first: doubt.settled.dates.map(|o| o == DateOrder::DayFirst),
                 units: (doubt.kind == DoubtKind::Cents).then_some(doubt.settled.units),
+                list: matches!(doubt.kind, DoubtKind::Lists(_)).then_some(doubt.settled.list),
             };
             (doubt.header.clone(), notation)
         })
@@ -302,6 +310,7 @@ pub(super) fn impose(doubts: &mut [Doubt], decided: &BTreeMap<String, super::Not
                     }
                 }),
                 units: notation.units.unwrap_or_default(),
+                list: notation.list.unwrap_or_default(),
             };
         }
     }

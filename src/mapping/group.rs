@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use super::evidence::{Apart, group_key};
+use super::evidence::Apart;
 use super::flat::{Refused, is_deleted, push_nulls, put_absent, shape_index};
 use super::notation::{Wrong, list, text};
 use super::order;
@@ -211,8 +211,8 @@ impl Reading {
                 None => self.emit(vec![held], lookup, batch, rejects),
             };
         };
-        let key = group_key(&group.by, &held).into_owned();
-        let fill_down = group.fill_down;
+        let key = group.key(&held).into_owned();
+        let fill_down = group.fill_down || !group.begin.is_empty();
         if key.is_empty() {
             if let Some(fault) = held.fault {
                 rejects.push(*fault);
@@ -563,7 +563,11 @@ impl<'a> Scope<'a> {
         common: &super::plan::Common,
     ) -> Result<(usize, String), Fault> {
         let mut first = None;
-        for (i, row) in self.own().iter().enumerate() {
+        let mut order: Vec<(usize, &Held)> = self.own().iter().enumerate().collect();
+        if record.key.last {
+            order.reverse();
+        }
+        for (i, row) in order {
             match record.key.key(row, common) {
                 Ok(key) => return Ok((self.first() + i, key.into_owned())),
                 Err(refused) if refused.wrong.code == Code::MissingKey => {
@@ -669,6 +673,14 @@ impl<'a> Scope<'a> {
         Ok((if any { Put::Value } else { Put::Blank }, json))
     }
 
+    /// Options' names stand on a group's first row alone.
+    fn option_name(&self, column: usize) -> &str {
+        let rows = self.own().iter().chain(self.rows);
+        rows.map(|row| row.cell(column).trim())
+            .find(|name| !name.is_empty())
+            .unwrap_or("")
+    }
+
     fn spread(&self, spread: &Spread, plan: &super::plan::Plan, content: &mut Content) {
         let own = Head(self.own());
         match &spread.source {
@@ -677,20 +689,36 @@ impl<'a> Scope<'a> {
                 values,
                 defaults,
             } => {
-                let group = Head(self.rows);
                 for (&name, &value) in names.iter().zip(values) {
-                    // Options' names stand on a group's first row alone.
-                    let name = match own.cell(name) {
-                        blank if text::is_blank(blank) => group.cell(name),
-                        name => name,
-                    };
-                    let value = own.cell(value).trim();
-                    let name = name.trim();
+                    let (name, value) = (self.option_name(name), own.cell(value).trim());
                     if name.is_empty() || value.is_empty() || is_default(value, defaults) {
                         continue;
                     }
                     let value = text::without_apostrophe(value, plan.common.apostrophe);
                     set_text(content, &format!("{}{name}", spread.prefix), value);
+                }
+            }
+            SpreadSource::Names {
+                names,
+                values,
+                defaults,
+            } => {
+                let counts = |value: usize| {
+                    let cells = self.rows.iter().map(|row| row.cell(value).trim());
+                    cells
+                        .filter(|cell| !cell.is_empty())
+                        .any(|cell| !is_default(cell, defaults))
+                };
+                let list: Vec<&str> = names
+                    .iter()
+                    .zip(values)
+                    .filter(|(_, value)| counts(**value))
+                    .map(|(name, _)| self.option_name(*name))
+                    .filter(|name| !name.is_empty())
+                    .collect();
+                if !list.is_empty() {
+                    let json = serde_json::to_string(&list).expect("texts are always JSON");
+                    content.set(&spread.prefix, json);
                 }
             }
             SpreadSource::Packed(source) => {

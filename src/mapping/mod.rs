@@ -122,6 +122,9 @@ pub struct Notation {
     /// Of a column that could be cents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<bool>,
+    /// Of a column that could be a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<bool>,
 }
 
 /// What a column becomes, for `plan` and `presets`.
@@ -392,6 +395,7 @@ fn settle_read(read: &mut Read, settled: evidence::Settled) {
             rule.style = settled.dates.map(DateStyle::Order);
         }
         Read::List(_, item) => settle_read(item, settled),
+        Read::ListIf(_, list) => *list = settled.list,
         _ => {}
     }
 }

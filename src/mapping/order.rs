@@ -117,7 +117,12 @@ fn put_items(
         });
         return;
     };
-    let whole = amount - int_of(content, "discount_amount").unwrap_or(0);
+    let goods = if lines.is_empty() {
+        int_of(content, "amount").unwrap_or(0)
+    } else {
+        amount
+    };
+    let whole = goods.saturating_sub(int_of(content, "discount_amount").unwrap_or(0));
     if let Some(refunded) = refunded {
         put_refunded(content, refunded);
         if refunded > 0 && refunded >= whole {
@@ -205,41 +210,39 @@ fn items_of_row(
     lookup: &dyn Lookup,
 ) -> Result<Vec<LineItem>, Refused> {
     let mut lines = Vec::new();
-    match &items.cells {
-        ItemCellsPlan::Rows => {
-            if any_holds(&items.when, row) {
-                lines.extend(line_item(items, plan, row, lookup)?);
-            }
+    let mut take = |cells: &dyn Cells| -> Result<(), Refused> {
+        if any_holds(&items.when, cells) {
+            lines.extend(line_item(items, plan, cells, lookup)?);
         }
-        ItemCellsPlan::Packed {
-            columns,
-            between,
-            fields,
-            pair,
-            names,
-        } => {
-            for &column in columns {
-                let cell = row.cell(column);
-                let parts: Vec<&str> = match between {
-                    Some(between) => cell.split(between.as_str()).collect(),
-                    None => vec![cell],
-                };
-                for part in parts.into_iter().filter(|part| !text::is_blank(part)) {
-                    let unpacked = unpack(part, fields, pair, names);
-                    if any_holds(&items.when, &unpacked) {
-                        lines.extend(line_item(items, plan, &unpacked, lookup)?);
+        Ok(())
+    };
+    for place in &items.cells {
+        match place {
+            ItemCellsPlan::Rows => take(row)?,
+            ItemCellsPlan::Packed {
+                columns,
+                between,
+                fields,
+                pair,
+                names,
+            } => {
+                for &column in columns {
+                    let cell = row.cell(column);
+                    let parts: Vec<&str> = match between {
+                        Some(between) => cell.split(between.as_str()).collect(),
+                        None => vec![cell],
+                    };
+                    for part in parts.into_iter().filter(|part| !text::is_blank(part)) {
+                        take(&unpack(part, fields, pair, names))?;
                     }
                 }
             }
-        }
-        ItemCellsPlan::Numbered(of_items) => {
-            for columns in of_items {
-                let unpacked: Vec<String> = columns
-                    .iter()
-                    .map(|column| column.map_or("", |c| row.cell(c)).to_owned())
-                    .collect();
-                if any_holds(&items.when, &unpacked) {
-                    lines.extend(line_item(items, plan, &unpacked, lookup)?);
+            ItemCellsPlan::Numbered(of_items) => {
+                for columns in of_items {
+                    let cells = columns
+                        .iter()
+                        .map(|column| column.map_or("", |c| row.cell(c)));
+                    take(&cells.map(str::to_owned).collect::<Vec<String>>())?;
                 }
             }
         }

@@ -30,7 +30,7 @@ impl Cells for Vec<String> {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub records: Vec<RecordPlan>,
-    pub group: Option<GroupPlan>,
+    pub group: Option<Arc<GroupPlan>>,
     pub skip: Vec<Cond>,
     pub footer: Footer,
     /// Columns of which one has to say something, or a sum's word makes the row a footer.
@@ -63,6 +63,8 @@ pub(super) struct GroupPlan {
     pub fill_down: bool,
     pub adjacent: bool,
     pub one_reject: bool,
+    /// Rows that begin a group; all others belong to the one before.
+    pub begin: Vec<Cond>,
 }
 
 #[derive(Debug)]
@@ -116,6 +118,7 @@ pub(super) struct KeyPlan {
     pub missing: Vec<String>,
     pub strip: Vec<String>,
     pub salesforce: bool,
+    pub last: bool,
     pub no_scientific: bool,
 }
 
@@ -132,6 +135,8 @@ pub(super) struct FieldPlan {
     pub doubt: Option<usize>,
     /// A blank cell can be told to the API (kind::Clearing).
     pub clearable: bool,
+    /// A record without it is none: a SKU's product.
+    pub required: bool,
     pub lenient: bool,
     /// Its blanks are words of their own (`False` of a boolean).
     pub raw: bool,
@@ -186,6 +191,10 @@ pub(super) enum Read {
     Status,
     List(String, Box<Read>),
     ListOrText,
+    /// As that; and `true` and `false` are booleans.
+    Loose,
+    /// A list if any cell of the column holds the sign, which is settled by the look-over.
+    ListIf(String, bool),
     Json,
     /// JSON text of a constant.
     Fixed(String),
@@ -196,12 +205,17 @@ pub(super) enum Read {
 pub(super) struct Spread {
     /// `attributes.` or `metadata.`
     pub prefix: String,
-    pub header: Option<String>,
     pub source: SpreadSource,
 }
 
 #[derive(Debug)]
 pub(super) enum SpreadSource {
+    /// The names of options that have a value, as one list.
+    Names {
+        names: Vec<usize>,
+        values: Vec<usize>,
+        defaults: Vec<String>,
+    },
     /// A JSON object, at a path; keys that fields have taken are left out.
     Json {
         source: Source,
@@ -232,7 +246,7 @@ pub(super) struct CustomerPlan {
 
 #[derive(Debug)]
 pub(super) struct ItemsPlan {
-    pub cells: ItemCellsPlan,
+    pub cells: Vec<ItemCellsPlan>,
     pub when: Vec<Cond>,
     pub fields: Vec<FieldPlan>,
     pub sum: bool,
@@ -276,7 +290,7 @@ pub(super) enum Source {
 
 /// Two columns of one name that say different things.
 #[derive(Debug)]
-pub(super) struct Differ(pub usize);
+pub(super) struct Differ;
 
 impl Source {
     /// Blank where nothing is said.
@@ -401,7 +415,7 @@ fn same<'a, C: Cells + ?Sized>(
         if text::is_blank(found) {
             found = text;
         } else if found != text {
-            return Err(Differ(column));
+            return Err(Differ);
         }
     }
     Ok(found)
@@ -441,13 +455,13 @@ impl Cond {
     pub fn holds<C: Cells + ?Sized>(&self, row: &C) -> bool {
         self.all.iter().all(|(column, words)| {
             let cell = column.map_or("", |column| row.cell(column));
-            let negative = words.iter().all(|word| matches!(word, Word::Not(_)));
-            if negative {
-                // `["!a", "!b"]` is neither.
-                words.iter().all(|word| word.fits(cell))
-            } else {
-                words.iter().any(|word| word.fits(cell))
-            }
+            let mut positive = words.iter().filter(|word| !word.is_not()).peekable();
+            // `["*", "!a", "!b"]` is anything but blank, a and b.
+            words
+                .iter()
+                .filter(|word| word.is_not())
+                .all(|word| word.fits(cell))
+                && (positive.peek().is_none() || positive.any(|word| word.fits(cell)))
         })
     }
 }
@@ -467,6 +481,10 @@ impl Word {
                 None => Word::Is(word.to_lowercase()),
             },
         }
+    }
+
+    fn is_not(&self) -> bool {
+        matches!(self, Word::Not(_))
     }
 
     fn fits(&self, cell: &str) -> bool {

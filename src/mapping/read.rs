@@ -50,17 +50,30 @@ impl FieldPlan {
         common: &Common,
         out: &mut String,
     ) -> Result<Put, Wrong> {
+        self.put_from(row, row, common, out)
+    }
+
+    /// The same, where what is added to an amount stands in a row of its own.
+    pub fn put_from<C: Cells + ?Sized>(
+        &self,
+        row: &C,
+        own: &C,
+        common: &Common,
+        out: &mut String,
+    ) -> Result<Put, Wrong> {
         let start = out.len();
         let put = match self.said(row, common)? {
+            Said::Blank if self.required => return Err(no_product()),
             Said::Blank => return Ok(Put::Blank),
             Said::Untouched => return Ok(Put::Untouched),
             Said::Text(text) => self.read.push(&text, row, out),
         };
         match put {
             Ok(true) => {
-                self.finish_money(row, common, out, start)?;
-                let zero = self.zero_is_blank && &out[start..] == "0";
-                if zero {
+                if self.plus.is_some() || self.positive {
+                    self.finish_amount(own, common, out, start)?;
+                }
+                if self.zero_is_blank && &out[start..] == "0" {
                     out.truncate(start);
                     return Ok(Put::Blank);
                 }
@@ -79,16 +92,13 @@ impl FieldPlan {
     }
 
     /// What is added to an amount, and its sign.
-    fn finish_money<C: Cells + ?Sized>(
+    fn finish_amount<C: Cells + ?Sized>(
         &self,
         row: &C,
         common: &Common,
         out: &mut String,
         start: usize,
     ) -> Result<(), Wrong> {
-        if self.plus.is_none() && !self.positive {
-            return Ok(());
-        }
         let Ok(mut amount) = out[start..].parse::<i64>() else {
             // A number in its own units: only its sign can be taken off.
             if self.positive && out[start..].starts_with('-') {
@@ -110,6 +120,13 @@ impl FieldPlan {
         push_int(out, amount);
         Ok(())
     }
+}
+
+fn no_product() -> Wrong {
+    Wrong::new(
+        Code::MissingKey,
+        "no product; a SKU cannot be stored without the one that it belongs to",
+    )
 }
 
 pub(super) fn overflow() -> Wrong {
@@ -266,7 +283,10 @@ impl Read {
             }
             Read::Status => push_status(out, text)?,
             Read::List(between, item) => push_list(out, text, between, item, row)?,
-            Read::ListOrText => match list::json(text) {
+            Read::Loose if matches!(text.trim(), "true" | "false") => out.push_str(text.trim()),
+            Read::ListIf(between, true) => push_list(out, text, between, &Read::Text, row)?,
+            Read::ListIf(_, false) => push_json_str(out, text),
+            Read::ListOrText | Read::Loose => match list::json(text) {
                 Some(list @ serde_json::Value::Array(_)) => out.push_str(&list.to_string()),
                 _ => push_json_str(out, text),
             },

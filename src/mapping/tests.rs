@@ -90,6 +90,8 @@ struct Read {
     notices: Vec<String>,
     columns: Vec<ColumnUse>,
     decided: Decided,
+    /// Of every row, in the file's order.
+    lines: Vec<u64>,
 }
 
 /// Reads a file as intake does. `Err`: it is no table that anyone knows.
@@ -104,7 +106,10 @@ fn read_file(
     let settings = Settings {
         encoding: folder.encoding.clone(),
         delimiter: folder.delimiter,
-        header_if_none: None,
+        header_if_none: presets
+            .get(&folder.preset)
+            .and_then(|p| p.header_if_none())
+            .map(<[String]>::to_vec),
     };
     let mut file = Cursor::new(bytes);
     let known = |cells: &[String]| presets.is_header(folder.kind, cells, &folder.columns);
@@ -134,6 +139,7 @@ fn read_file(
         let mut batch = Batch::default();
         each_batch(&mut file, &member, rows_max, |rows| {
             for row in rows.iter() {
+                read.lines.push(row.line());
                 read.skipped += reading
                     .map(row, lookup, &mut batch, &mut read.rejects)
                     .skipped;
@@ -344,4 +350,129 @@ fn an_undecided_column_names_the_setting() {
         read.rejects[0].reason
     );
     let _ = json!({});
+}
+
+// ---- connectors
+
+/// `{"address":{"city":"X"}}` → `address.city`.
+fn flattened(kind: Kind, record: &Value) -> BTreeMap<String, Value> {
+    let mut out = BTreeMap::new();
+    for (name, value) in record.as_object().unwrap() {
+        let nested = match name.as_str() {
+            "address" | "metadata" | "customer" => true,
+            "attributes" => kind == Kind::Skus,
+            "source_id" => continue,
+            _ => false,
+        };
+        if nested {
+            for (part, value) in value.as_object().unwrap() {
+                out.insert(format!("{name}.{part}"), value.clone());
+            }
+        } else {
+            out.insert(name.clone(), value.clone());
+        }
+    }
+    out
+}
+
+/// Ids of the remote's own: no field of a record here.
+fn without_remote_ids(mut fields: BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    fields.remove("customer.id");
+    fields.remove("referrer");
+    fields
+}
+
+fn check_connector(path: &std::path::Path) -> Result<(), String> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let expected: Value = serde_json::from_str(&text).unwrap();
+    let kind = Kind::from_name(expected["kind"].as_str().unwrap()).unwrap();
+    let file = samples("connectors").join(expected["file"].as_str().unwrap());
+    let bytes = std::fs::read(file).unwrap();
+    let types = MetadataTypes::default();
+    let read = read_file(&bytes, &folder(kind), &types, &Known::default(), 3)?;
+    let mut problems = Vec::new();
+    if expected["preset"] != read.preset.as_str() {
+        problems.push(format!("preset {}", read.preset));
+    }
+    let of_kind = |act: Act| {
+        read.records
+            .iter()
+            .filter(move |(k, _, a, _)| *k == kind && *a == act)
+    };
+    let got: Vec<_> = of_kind(Act::Upsert)
+        .map(|(_, key, _, content)| (key.clone(), fields(content)))
+        .collect();
+    let wanted: Vec<_> = expected["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| {
+            let key = record["source_id"].as_str().unwrap().to_owned();
+            (key, without_remote_ids(flattened(kind, record)))
+        })
+        .collect();
+    // Groups that stand apart come last; within one key the order counts.
+    let (mut got, mut wanted) = (got, wanted);
+    got.sort_by(|a, b| a.0.cmp(&b.0));
+    wanted.sort_by(|a, b| a.0.cmp(&b.0));
+    if got.len() != wanted.len() {
+        problems.push(format!("{} records, not {}", got.len(), wanted.len()));
+    }
+    for (got, wanted) in got.iter().zip(&wanted) {
+        if got != wanted {
+            problems.push(format!("got    {got:?}\n wanted {wanted:?}"));
+        }
+    }
+    let rejects: Vec<Value> = read
+        .rejects
+        .iter()
+        .map(|reject| {
+            let row = read
+                .lines
+                .iter()
+                .position(|line| *line == reject.line)
+                .unwrap()
+                + 1;
+            json!({"code": reject.code.name(), "row": row})
+        })
+        .collect();
+    if Value::Array(rejects.clone()) != expected["rejects"] {
+        problems.push(format!("rejects {rejects:?}, not {}", expected["rejects"]));
+    }
+    let deleted: Vec<&str> = of_kind(Act::Delete)
+        .map(|(_, key, ..)| key.as_str())
+        .collect();
+    let none = Vec::new();
+    let wanted: Vec<&Value> = expected["deletes"]
+        .as_array()
+        .unwrap_or(&none)
+        .iter()
+        .collect();
+    if wanted != deleted {
+        problems.push(format!("deleted {deleted:?}, not {wanted:?}"));
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems.join("\n "))
+    }
+}
+
+#[test]
+fn every_connector_sample_is_read_as_expected() {
+    let mut paths: Vec<_> = std::fs::read_dir(samples("connectors/expected"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "json"))
+        .collect();
+    paths.sort();
+    assert!(paths.len() >= 26);
+    let failures: Vec<String> = paths
+        .iter()
+        .filter_map(|path| {
+            let why = check_connector(path).err()?;
+            Some(format!("{}: {why}", path.file_name().unwrap().display()))
+        })
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

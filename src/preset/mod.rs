@@ -3,8 +3,12 @@
 //!
 //! Knows headers, nothing of rows' values.
 
+mod describe;
+mod embedded;
 pub mod header;
+mod language;
 pub mod plain;
+mod recognise;
 pub mod spec;
 
 use header::Header;
@@ -26,8 +30,20 @@ pub struct Preset {
     pub kinds: Vec<Kind>,
     /// Of its text: what is read by another version may mean something else.
     pub version: [u8; 16],
+    /// From `presets_dir`, not built in.
+    pub own: bool,
     /// `None`: the plain format, which each kind has.
     spec: Option<Box<Spec>>,
+}
+
+/// A line of `presets NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresetField {
+    pub kind: Kind,
+    /// `source_id`, `address.city`, `item.price`, …
+    pub field: String,
+    /// Where it comes from, in words.
+    pub from: String,
 }
 
 impl Preset {
@@ -36,7 +52,74 @@ impl Preset {
             name: PLAIN.to_owned(),
             kinds: Kind::ALL.to_vec(),
             version: *b"plain format 1\0\0",
+            own: false,
             spec: None,
+        }
+    }
+
+    fn new(name: &str, text: &str, spec: Spec, own: bool) -> Preset {
+        let mut kinds: Vec<Kind> = Vec::new();
+        for record in &spec.records {
+            if !kinds.contains(&record.kind) {
+                kinds.push(record.kind);
+            }
+        }
+        let version = blake3::hash(text.as_bytes()).as_bytes()[..16]
+            .try_into()
+            .expect("a blake3 hash has 32 bytes");
+        Preset {
+            name: name.to_owned(),
+            kinds,
+            version,
+            own,
+            spec: Some(Box::new(spec)),
+        }
+    }
+
+    /// What it is, in words.
+    pub fn title(&self) -> &str {
+        self.spec
+            .as_ref()
+            .map_or("the API's own field names as columns", |spec| &spec.title)
+    }
+
+    /// The export comes in parts: `missing = "delete"` is refused (INTERFACE.md, Presets).
+    pub fn is_split(&self) -> bool {
+        self.spec.as_ref().is_some_and(|spec| spec.split)
+    }
+
+    /// Kinds that its files fill, the folder's own first.
+    pub fn fills(&self) -> Vec<Kind> {
+        let Some(spec) = &self.spec else {
+            return self.kinds.clone();
+        };
+        let mut kinds: Vec<Kind> = Vec::new();
+        for record in &spec.records {
+            if !kinds.contains(&record.kind) {
+                kinds.push(record.kind);
+            }
+        }
+        kinds
+    }
+
+    /// The columns, where its files may come without a header (`table::Settings::header_if_none`).
+    pub fn header_if_none(&self) -> Option<&[String]> {
+        self.spec.as_ref()?.header_if_none.as_deref()
+    }
+
+    /// Quirks and limits, in words.
+    pub fn notes(&self) -> &[String] {
+        self.spec.as_ref().map_or(&[], |spec| &spec.notes)
+    }
+
+    /// What becomes of which column, for `presets NAME`.
+    pub fn fields(&self) -> Vec<PresetField> {
+        match &self.spec {
+            Some(spec) => describe::fields(spec),
+            None => Kind::ALL
+                .into_iter()
+                .flat_map(|kind| describe::fields(&plain::spec(kind, &plain::full_header(kind))))
+                .collect(),
         }
     }
 
@@ -66,51 +149,35 @@ pub enum Recognised<'a> {
 impl Presets {
     /// The embedded ones, and the user's (name and text of each file in `presets_dir`).
     /// Errors as the configuration's: file, line, column, nearest key; all of them.
-    pub fn load(_users: &[(String, String)]) -> Result<Presets, Vec<String>> {
-        Ok(Presets {
-            list: vec![Preset::plain()],
-        })
+    pub fn load(users: &[(String, String)]) -> Result<Presets, Vec<String>> {
+        let mut list = Vec::new();
+        let mut errors = Vec::new();
+        let embedded = embedded::ALL
+            .iter()
+            .map(|(name, text)| (*name, *text, false));
+        let users = users
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_str(), true));
+        for (file, text, own) in users.chain(embedded) {
+            let name = file.strip_suffix(".toml").unwrap_or(file);
+            match language::read(file, text) {
+                Ok(spec) => list.push(Preset::new(name, text, spec, own)),
+                Err(some) => errors.extend(some),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        list.push(Preset::plain());
+        Ok(Presets { list })
     }
 
+    /// Of two of one name the user's.
     pub fn get(&self, name: &str) -> Option<&Preset> {
         self.list.iter().find(|preset| preset.name == name)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Preset> {
         self.list.iter()
-    }
-
-    /// Whether any preset (or the plain format) of this kind knows these cells as its header.
-    pub fn is_header(&self, kind: Kind, cells: &[String], columns: &[(String, String)]) -> bool {
-        matches!(
-            self.recognise("auto", kind, cells, columns),
-            Recognised::Taken { .. }
-        )
-    }
-
-    /// `name`: a preset's, or `auto`. `columns` are the folder's own.
-    pub fn recognise(
-        &self,
-        name: &str,
-        _kind: Kind,
-        header: &[String],
-        columns: &[(String, String)],
-    ) -> Recognised<'_> {
-        let header = Header::new(header);
-        let mapped = columns.iter().any(|(column, target)| {
-            target == "source_id" && !header.find(column, header::Likeness::Spelled).is_empty()
-        });
-        let key = header.find("source_id", header::Likeness::Folded);
-        let preset = self.get(if name == "auto" { PLAIN } else { name });
-        match preset {
-            Some(preset) if mapped || !key.is_empty() => Recognised::Taken {
-                preset,
-                why: "it has the column `source_id`".to_owned(),
-                why_not_next: None,
-            },
-            _ => Recognised::Unknown {
-                reason: "no column `source_id`, and no known format".to_owned(),
-            },
-        }
     }
 }

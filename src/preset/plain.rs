@@ -85,6 +85,7 @@ pub fn spec(kind: Kind, header: &Header) -> Spec {
             fill_down: false,
             adjacent: true,
             one_reject: false,
+            begin: Vec::new(),
         }),
         records: vec![Record {
             kind,
@@ -99,4 +100,51 @@ pub fn spec(kind: Kind, header: &Header) -> Spec {
         }],
         ..Spec::default()
     }
+}
+
+/// Columns that only the plain format has: `address.line_1`, `metadata.x`, `customer.source_id`.
+pub fn is_dotted(name: &str) -> bool {
+    let name = name.trim().to_ascii_lowercase();
+    name.split_once('.').is_some_and(|(family, rest)| {
+        let families = [
+            "address",
+            "metadata",
+            "customer",
+            "item",
+            "attributes",
+            "consent",
+        ];
+        families.contains(&family) && !rest.is_empty()
+    })
+}
+
+/// Another kind whose plain format the header is for certain, while it has nothing of this kind's
+/// but the key.
+pub fn only_of_other_kind(kind: Kind, header: &Header) -> Option<Kind> {
+    let known = |kind: Kind| {
+        let fields = kind.fields().iter();
+        let items = ITEM.iter().filter(|_| kind == Kind::Orders);
+        fields
+            .chain(items)
+            .filter(|field| header.find(field.name, Likeness::Folded).len() == 1)
+            .count()
+    };
+    if header.find("source_id", Likeness::Folded).is_empty() || known(kind) > 0 {
+        return None;
+    }
+    Kind::ALL
+        .into_iter()
+        .filter(|other| known(*other) >= 2)
+        .max_by_key(|other| known(*other))
+}
+
+/// All columns that the plain format of a kind has.
+pub fn full_header(kind: Kind) -> Header {
+    let items = ITEM.iter().filter(|_| kind == Kind::Orders);
+    let names = kind
+        .fields()
+        .iter()
+        .chain(items)
+        .map(|field| field.name.to_owned());
+    Header::new(&names.collect::<Vec<_>>())
 }

@@ -55,8 +55,10 @@ pub struct Spec {
     pub trim: bool,
     /// A dot in a header becomes this in a metadata key.
     pub metadata_dot: Option<String>,
-    /// A cell of unknown metadata that is a JSON list is a list.
-    pub lists_in_metadata: bool,
+    /// How cells of metadata that nothing types are read.
+    pub metadata_as: MetadataAs,
+    /// Header patterns whose columns are lists if any of their cells holds this sign.
+    pub metadata_lists: Vec<(String, String)>,
     pub footer: Footer,
     /// Rows that are no records.
     pub skip: Vec<When>,
@@ -70,6 +72,8 @@ pub struct Spec {
     pub records: Vec<Record>,
     /// What the data cannot say and `mapping::special` does, by name.
     pub special: Option<Special>,
+    /// The columns, where files may come without a header.
+    pub header_if_none: Option<Vec<String>>,
     /// Said by `presets NAME`: quirks and limits.
     pub notes: Vec<String>,
 }
@@ -81,8 +85,10 @@ pub struct Signature {
     pub all: Vec<Names>,
     /// And one of these, if any are named.
     pub any: Vec<String>,
-    /// And none of these.
-    pub none: Vec<String>,
+    /// And none of these; of a list not all of them.
+    pub none: Vec<Names>,
+    /// And no column such as `address.city` or `metadata.x`, which mean the plain format.
+    pub no_dotted: bool,
     /// And a header that begins so.
     pub starts: Option<String>,
     /// And this one as the first.
@@ -107,6 +113,16 @@ pub enum MoneyStyle {
     Cents,
     /// Cents, but units for a column in which any cell has a decimal sign (Voucherify's exports).
     CentsUnlessDecimal,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetadataAs {
+    #[default]
+    Text,
+    /// JSON lists are lists.
+    Lists,
+    /// And `true` and `false` are booleans.
+    ListsAndBooleans,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,6 +155,8 @@ pub struct Grouping {
     pub adjacent: bool,
     /// A group without a key is one reject, at its first row (mParticle).
     pub one_reject: bool,
+    /// Rows that begin a group; all others belong to the one before (BigCommerce).
+    pub begin: Vec<When>,
 }
 
 /// One kind of records that rows make.
@@ -168,6 +186,8 @@ pub struct Key {
     pub strip: Vec<String>,
     /// Salesforce's 15 characters are completed to 18.
     pub salesforce: bool,
+    /// Of a group the last row that has one, not the first.
+    pub last: bool,
     /// A text that a spreadsheet made of digits is no key (R12).
     pub no_scientific: bool,
 }
@@ -258,6 +278,8 @@ pub struct Field {
     pub salesforce: bool,
     /// A cell that cannot be read leaves the field untouched, with a notice, and rejects nothing.
     pub lenient: bool,
+    /// A list if any cell of the column holds this sign (`Spec::metadata_lists`).
+    pub list_if: Option<char>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -281,6 +303,8 @@ pub enum Type {
     List,
     /// A list where the cell is a JSON list, else text.
     ListOrText,
+    /// As that; and `true` and `false` are booleans.
+    Loose,
     /// JSON as it stands, where it is JSON, else text.
     Json,
 }
@@ -288,7 +312,8 @@ pub enum Type {
 /// How an order's items are found.
 #[derive(Clone, Debug, Default)]
 pub struct Items {
-    pub cells: ItemCells,
+    /// All of these places; none named: `Rows`.
+    pub cells: Vec<ItemCells>,
     /// Rows (or packed items) that are items; empty: those with any of the fields.
     pub when: Vec<When>,
     /// `source_id kind quantity price amount discount_amount name code net metadata.*`.
