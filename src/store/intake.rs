@@ -211,7 +211,8 @@ impl IntakeSession {
         match batch {
             Some(batch) => Ok(batch),
             None => {
-                self.fate.check()?;
+                // The batch went down with its transaction, whose fate is told a moment later.
+                self.settle()?;
                 Err(Error::Broken("the store's writer has ended".into()))
             }
         }
@@ -258,7 +259,7 @@ impl IntakeSession {
     }
 
     /// Returns once all batches are committed or lost.
-    fn settle(&self) -> Result<()> {
+    pub(super) fn settle(&self) -> Result<()> {
         self.store.write(|_| Ok(()))?;
         self.fate.check()
     }
