@@ -88,6 +88,12 @@ impl From<rusqlite::Error> for Error {
         let Some(code) = error.sqlite_error_code() else {
             return Error::Statement(error.to_string());
         };
+        if let rusqlite::Error::SqliteFailure(failure, _) = &error
+            && failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+        {
+            // No room for the WAL's index: the disk is full, not failing.
+            return Error::Full;
+        }
         match code {
             DiskFull => Error::Full,
             DatabaseBusy | DatabaseLocked => Error::Busy,

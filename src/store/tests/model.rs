@@ -6,7 +6,8 @@ use super::*;
 use crate::record::CLEARED;
 
 const KEYS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
-const FIELDS: [&str; 4] = ["email", "metadata.x", "name", "phone"];
+const FIELDS: [&str; 5] = ["consent.news", "email", "metadata.x", "name", "phone"];
+const CONSENT: &str = "consent.news";
 
 /// A small generator (xorshift): one seed is one run.
 struct Dice(u64);
@@ -29,17 +30,31 @@ struct Known {
     /// What the remote acknowledged; the inner `None`: that it is gone.
     acked: Option<Option<Fields>>,
     refused: Option<Option<Fields>>,
+    /// Acknowledged of its consents, since the remote last knew it.
+    consent_acked: Option<String>,
     sent: bool,
     changed: bool,
+}
+
+/// Without the part that goes by itself.
+fn alone(fields: &Option<Fields>) -> Option<Fields> {
+    let mut fields = fields.clone()?;
+    fields.remove(CONSENT);
+    Some(fields)
 }
 
 impl Known {
     fn is_pending(&self) -> bool {
         let settled = match &self.acked {
-            Some(acked) => *acked == self.now,
+            Some(acked) => *acked == alone(&self.now),
             None => self.now.is_none() && !self.sent,
         };
-        !settled && self.refused.as_ref() != Some(&self.now)
+        !settled && self.refused.as_ref() != Some(&alone(&self.now))
+    }
+
+    fn consent_is_pending(&self) -> bool {
+        let consent = self.now.as_ref().and_then(|fields| fields.get(CONSENT));
+        consent.is_some() && consent != self.consent_acked.as_ref()
     }
 }
 
@@ -63,6 +78,10 @@ impl Said {
         let mut fields = Vec::new();
         for field in FIELDS {
             match dice.roll(6) {
+                n if field == CONSENT => {
+                    let values = ["null", "null", "null", "true", "true", "false"];
+                    fields.push((field, values[n as usize].to_owned()));
+                }
                 0 => fields.push((field, CLEARED.to_owned())),
                 1 | 2 => fields.push((field, "null".to_owned())),
                 n => fields.push((field, format!("\"{n}\""))),
@@ -89,6 +108,9 @@ impl Said {
         };
         let known = map.entry(self.key).or_default();
         known.changed |= known.now != now;
+        if known.now.is_none() && now.is_some() && matches!(known.acked, None | Some(None)) {
+            known.consent_acked = None;
+        }
         known.now = now;
     }
 
@@ -116,10 +138,13 @@ fn run(seed: u64) {
                     known.sent = true;
                     if dice.roll(2) == 0 {
                         t.acknowledge(key);
-                        known.acked = Some(known.now.clone());
+                        known.acked = Some(alone(&known.now));
+                        if let Some(now) = &known.now {
+                            known.consent_acked = now.get(CONSENT).cloned();
+                        }
                     } else {
                         t.park(key);
-                        known.refused = Some(known.now.clone());
+                        known.refused = Some(alone(&known.now));
                     }
                 }
             }
@@ -158,7 +183,7 @@ fn file(t: &mut Tried, dice: &mut Dice, map: &mut Map) {
     let created: std::collections::BTreeSet<_> = created.map(|row| row.key).collect();
     assert_eq!(counts.new, created.len() as u64, "new");
     for known in map.values_mut() {
-        if known.changed && known.refused.as_ref() != Some(&known.now) {
+        if known.changed && known.refused.as_ref() != Some(&alone(&known.now)) {
             known.refused = None;
         }
         known.changed = false;
@@ -193,7 +218,8 @@ fn agree(t: &Tried, map: &Map, at: &str) {
             .collect();
         assert_eq!(trace.gone, known.now.is_none(), "{at}: {key}");
         assert_eq!(stored, known.now.clone().unwrap_or_default(), "{at}: {key}");
-        assert_eq!(trace.pending, known.is_pending(), "{at}: {key} {known:?}");
+        let pending = known.is_pending() || known.consent_is_pending();
+        assert_eq!(trace.pending, pending, "{at}: {key} {known:?}");
         assert_eq!(
             trace.parked,
             known.refused.is_some(),
@@ -208,8 +234,22 @@ fn agree(t: &Tried, map: &Map, at: &str) {
     let counted = counts(&c).unwrap();
     let there = map.values().filter(|known| known.now.is_some()).count();
     assert_eq!(counted.stored.total(), there as u64, "{at}");
-    let waiting = map.values().filter(|known| known.is_pending()).count();
-    assert_eq!(counted.pending.total(), waiting as u64, "{at}");
+    let mut waiting = Vec::new();
+    for (key, known) in map {
+        waiting.extend(known.is_pending().then(|| (*key).to_owned()));
+        waiting.extend(known.consent_is_pending().then(|| format!("{key}+")));
+    }
+    assert_eq!(t.pending(), waiting, "{at}");
+    let doubled: i64 = c
+        .query_row(
+            "SELECT count(*) FROM (SELECT 1 FROM (
+               SELECT file, line FROM document UNION ALL SELECT file, line FROM change)
+             WHERE file <> 0 GROUP BY file, line HAVING count(*) > 1)",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(doubled, 0, "{at}: a line made more than one change");
     let records: i64 = c
         .query_row("SELECT count(*) FROM record", [], |row| row.get(0))
         .unwrap();
