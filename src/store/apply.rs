@@ -12,10 +12,19 @@ use rusqlite::{Connection, params};
 use super::edit::{self, Shapes, Source, Stored, Target};
 use super::files::put_rejects;
 use super::intake::Counts;
+use super::known::OfFile;
 use super::{Result, lookup, tally};
 use crate::kind::Kind;
 use crate::record::{Act, Batch, BatchRow, CLEARED, Content, GONE, Op, Shape};
 use crate::reject::Reject;
+
+/// Lines of a member fit into these bits of a stored line; above them stands the member's number.
+const LINE_BITS: u32 = 40;
+
+/// The line as an editor counts it, of one that is stored.
+pub(super) fn shown_line(stored: i64) -> i64 {
+    stored & ((1 << LINE_BITS) - 1)
+}
 
 /// The writer's side of a session.
 pub(super) struct Applier {
@@ -26,6 +35,13 @@ pub(super) struct Applier {
     /// in one that a crash cut off.
     pub first_seq: i64,
     pub counts: Counts,
+    /// An earlier reading was cut off: of the records that it changed, the rows up to the newest
+    /// change's line were applied already, and are passed over. So a key that stands several times
+    /// in the file goes through the same changes as in an uncut reading.
+    resumed: bool,
+    /// Added to the lines of the member that is being read, so that they grow over the whole file.
+    line_base: i64,
+    members: i64,
     shapes: Shapes,
     known_shapes: HashMap<Arc<Shape>, KnownShape>,
     /// The last row's record was new.
@@ -43,8 +59,16 @@ struct KnownShape {
 }
 
 impl Applier {
-    pub fn new(file: i64, folder: i64, kind: Kind, first_seq: i64, counts: Counts) -> Applier {
+    pub fn new(of: OfFile, kind: Kind, counts: Counts, resumed: bool) -> Applier {
+        let OfFile {
+            file,
+            folder,
+            first_seq,
+        } = of;
         Applier {
+            resumed,
+            line_base: 0,
+            members: 0,
             file,
             folder,
             kind,
@@ -58,10 +82,16 @@ impl Applier {
         }
     }
 
-    pub fn rejects(&mut self, c: &Connection, member: &str, rejects: &[Reject]) -> Result<()> {
+    /// The next batches and rejects are of this member.
+    pub fn member(&mut self, member: &str) {
         if self.last_reject.0 != member {
             self.last_reject = (member.to_owned(), (0, 0));
+            self.members += 1;
+            self.line_base = self.members << LINE_BITS;
         }
+    }
+
+    pub fn rejects(&mut self, c: &Connection, member: &str, rejects: &[Reject]) -> Result<()> {
         self.counts.rejected +=
             put_rejects(c, self.file, member, rejects, &mut self.last_reject.1)?;
         Ok(())
@@ -86,6 +116,7 @@ impl Applier {
                 continue;
             }
             match edit::stored(c, row.kind, key)? {
+                Some(stored) if self.was_applied(c, &stored, row)? => {}
                 Some(stored) => {
                     self.expect_new = false;
                     self.merge(c, batch, row, shape, stored, now, &mut seq)?;
@@ -185,7 +216,7 @@ impl Applier {
             row.kind.code(),
             key,
             self.file,
-            row.line as i64,
+            self.line(row),
             now,
             shape,
             values
@@ -257,6 +288,7 @@ impl Applier {
                 self.count_unchanged(row.kind, key);
                 Ok(())
             }
+            Some(stored) if self.was_applied(c, &stored, row)? => Ok(()),
             Some(stored) if stored.gone => self.unchanged(c, row, key, &stored),
             Some(stored) => {
                 let source = self.source(row, now);
@@ -308,7 +340,7 @@ impl Applier {
     fn source(&self, row: &BatchRow, now: i64) -> Source {
         Source {
             file: self.file,
-            line: row.line as i64,
+            line: self.line(row),
             folder: Some(self.folder),
             row_hash: row.row_hash,
             now,
@@ -339,6 +371,15 @@ impl Applier {
             last.1.clear();
             last.1.push_str(key);
         }
+    }
+
+    fn line(&self, row: &BatchRow) -> i64 {
+        self.line_base + row.line as i64
+    }
+
+    /// Whether the reading that was cut off had come as far as this row with this record.
+    fn was_applied(&self, c: &Connection, stored: &Stored, row: &BatchRow) -> Result<bool> {
+        Ok(self.resumed && self.ours(stored) && self.line(row) <= edit::newest_line(c, stored)?)
     }
 
     fn ours(&self, stored: &Stored) -> bool {

@@ -65,6 +65,17 @@ pub(crate) fn stored(c: &Connection, kind: Kind, key: &str) -> Result<Option<Sto
     .optional()?)
 }
 
+/// Where in its file the newest change of a record stands.
+pub(super) fn newest_line(c: &Connection, stored: &Stored) -> Result<i64> {
+    let sql = if stored.seq == stored.id {
+        "SELECT line FROM document WHERE id = ?1"
+    } else {
+        "SELECT line FROM change WHERE seq = ?1"
+    };
+    Ok(c.prepare_cached(sql)?
+        .query_row([stored.seq], |row| row.get(0))?)
+}
+
 /// Kind and key of a record.
 pub(crate) fn identity(c: &Connection, id: i64) -> Result<Option<(Kind, String)>> {
     let found: Option<(i64, String)> = c
@@ -257,8 +268,8 @@ pub(crate) fn change(
     if fingerprint != stored.fingerprint {
         requeue(c, kind, stored.id, fingerprint, stored.acked, source)?;
     }
-    if op == Op::Created {
-        // The remote forgets consents with their customer.
+    if op == Op::Created && stored.acked.is_none_or(|acked| acked == GONE) {
+        // The remote forgot the consents with their customer.
         c.prepare_cached("UPDATE consent SET acked = NULL WHERE id = ?1")?
             .execute([stored.id])?;
     }
