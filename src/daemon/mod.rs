@@ -2,6 +2,7 @@
 //!
 //! Knows none of the loops' rules. `sync` is the same work with an end.
 
+pub mod alert;
 mod events;
 pub mod lock;
 pub mod logging;

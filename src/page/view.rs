@@ -27,7 +27,7 @@ pub fn style_path() -> String {
 }
 
 /// To-dos and rejects files that are shown at most; the rest is counted.
-const SHOWN_MAX: usize = 25;
+const SHOWN_MAX: usize = 10;
 
 /// Whether contents may be fetched from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,23 +255,24 @@ fn folders(status: &Status, tz: &TimeZone) -> Markup {
     if status.facts.folders.is_empty() {
         return html! { p.card.dim { "No folder is configured. " code { "tillsync init" } " writes one." } };
     }
+    let expects = status.facts.folders.iter().any(|f| f.expect.is_some());
     html! {
         div.card {
             table.folders role="table" {
                 thead role="rowgroup" { tr role="row" {
                     th scope="col" role="columnheader" { "Folder" }
                     th scope="col" role="columnheader" { "Last file" }
-                    th scope="col" role="columnheader" { "Next" }
+                    @if expects { th scope="col" role="columnheader" { "Next" } }
                 } }
                 tbody role="rowgroup" {
-                    @for one in &status.facts.folders { (folder(status, one, tz)) }
+                    @for one in &status.facts.folders { (folder(status, one, expects, tz)) }
                 }
             }
         }
     }
 }
 
-fn folder(status: &Status, folder: &Folder, tz: &TimeZone) -> Markup {
+fn folder(status: &Status, folder: &Folder, expects: bool, tz: &TimeZone) -> Markup {
     let now = status.now;
     let names: Vec<String> = folder.foreign_names.iter().map(|n| plain(n)).collect();
     html! {
@@ -301,10 +302,12 @@ fn folder(status: &Status, folder: &Folder, tz: &TimeZone) -> Markup {
                 }
                 @for line in waiting(folder, now) { p.small.dim { (line) } }
             }
-            td role="cell" data-label="Next" {
-                @if let Some(due) = next_due(&status.facts, folder, now, tz) {
-                    @if due.overdue { span.flag { "overdue since " (when(due.at, now, tz)) } }
-                    @else { "by " (when(due.at, now, tz)) }
+            @if expects {
+                td role="cell" data-label="Next" {
+                    @if let Some(due) = next_due(&status.facts, folder, now, tz) {
+                        @if due.overdue { span.flag { "overdue since " (when(due.at, now, tz)) } }
+                        @else { "by " (when(due.at, now, tz)) }
+                    }
                 }
             }
         }
