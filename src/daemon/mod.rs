@@ -24,7 +24,7 @@ use events::Event;
 use lock::{Holder, Lock, Refused};
 pub use parts::Part;
 use parts::Parts;
-pub use sync::{Ended, Progress, Synced, sync};
+pub use sync::{Standing, Synced, sync};
 
 /// In the state directory: commands touch it when they changed something.
 pub const WAKE: &str = "wake";
@@ -229,7 +229,6 @@ impl Daemon {
                 Err(RecvTimeoutError::Timeout) => self.parts.beat(),
                 Err(RecvTimeoutError::Disconnected) | Ok(Event::Stop) => break Ok(()),
                 Ok(Event::Command) => self.parts.wake(),
-                Ok(Event::TakenIn) => self.parts.wake_delivery(),
                 Ok(Event::Reload) => self.reload(reload)?,
                 Ok(Event::Ended(part, result)) => {
                     tracing::error!(part = part.name(), "a part of the daemon has ended");

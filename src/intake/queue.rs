@@ -520,6 +520,7 @@ impl Intake {
     ) -> Result<()> {
         let row = self.row(id)?;
         self.taken_in.add(&row);
+        self.control.tell_taken();
         if let Some(index) = self.folders.position(&settings.name) {
             self.folders.get_mut(index).last_file =
                 Some((row.name.clone(), self.site.clock.utc_ms()));
@@ -749,6 +750,7 @@ impl Intake {
         let taken = self.take_in_batches(settings, &row, &claimed)?;
         let row = self.row(id)?;
         self.taken_in.add(&row);
+        self.control.tell_taken();
         match taken {
             Taken::Stored(_) | Taken::Unreadable => {
                 let place = self
