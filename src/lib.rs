@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 // Known: pure; no clock, file, socket, SQL or log.
+pub mod budget;
 pub mod config;
 pub mod kind;
 pub mod mapping;
@@ -14,6 +15,8 @@ pub mod preset;
 pub mod record;
 pub mod reject;
 pub mod table;
+pub mod verdict;
+pub mod wire;
 
 // Done: thin, one outside world each.
 pub mod store;
