@@ -42,11 +42,16 @@ CREATE TABLE file (
   crashes   INTEGER NOT NULL DEFAULT 0,  -- how often the process died while reading it
   seen      INTEGER NOT NULL,
   stored    INTEGER,
-  rejects_name TEXT,                -- names in rejects/, a JSON list, once written
+  rejects_names TEXT,               -- names in rejects/, a JSON list, once written
   archive_name TEXT,                -- its name in archive/ or rejects/
-  archived  INTEGER                 -- when it was moved away
+  archived  INTEGER,                -- when it was moved away
+  held_code TEXT,                   -- what a person has to see: deletes changes columns empty orders …
+  held_number INTEGER,              -- and how many of it
+  accepted  INTEGER,                -- the number that a person let pass
+  first_seq INTEGER,                -- its changes and creations stand from here …
+  last_seq  INTEGER                 -- … to here, among others'; NULL: not stored to its end
 ) STRICT;
-CREATE INDEX file_open ON file(state) WHERE state IN ('waiting', 'reading', 'held') OR archived IS NULL;
+CREATE INDEX file_open ON file(id) WHERE archived IS NULL;
 
 -- Lists of fields, sorted; a document's values stand in this order.
 CREATE TABLE shape (
@@ -69,6 +74,12 @@ CREATE TABLE record (
   PRIMARY KEY (kind, source_id)
 ) STRICT, WITHOUT ROWID;
 
+-- How many records of a kind are not deleted, kept as they come and go.
+CREATE TABLE tally (
+  kind   INTEGER PRIMARY KEY,
+  stored INTEGER NOT NULL
+) STRICT;
+
 -- By id, so by arrival. A new record has no row in `change`: file, line and at tell its creation.
 CREATE TABLE document (
   id        INTEGER PRIMARY KEY,
@@ -86,12 +97,29 @@ CREATE TABLE document (
 CREATE TABLE change (
   seq    INTEGER PRIMARY KEY,
   record INTEGER NOT NULL,
+  prev   INTEGER NOT NULL,          -- the record's change before this one; its id: the creation
   op     INTEGER NOT NULL,          -- Op::code
   file   INTEGER NOT NULL,
   line   INTEGER NOT NULL,
   at     INTEGER NOT NULL,
   patch  TEXT NOT NULL              -- JSON object: field -> [from, to]; null: absent
 ) STRICT;
+
+-- Consents of a customer (its fields `consent.*`) are sent and acknowledged by themselves.
+CREATE TABLE consent (
+  id          INTEGER PRIMARY KEY,  -- of the record
+  fingerprint BLOB NOT NULL,        -- of its consents
+  acked       BLOB                  -- that the remote acknowledged; NULL: none, or unknown
+) STRICT;
+
+-- Customers by e-mail (lower case), SKUs by code; filled from when it is first needed
+-- (meta `lookup.<kind>`), and kept from then on.
+CREATE TABLE lookup (
+  kind  INTEGER NOT NULL,
+  value TEXT NOT NULL,
+  id    INTEGER NOT NULL,
+  PRIMARY KEY (kind, value, id)
+) STRICT, WITHOUT ROWID;
 
 -- What the remote has not acknowledged. Never a body: that is read when a flight is committed.
 CREATE TABLE pending (
@@ -161,6 +189,8 @@ CREATE TABLE flight_item (
   code        TEXT,                 -- of a refusal
   PRIMARY KEY (flight, id)
 ) STRICT, WITHOUT ROWID;
+-- Was it ever sent, and what came of it: asked before a deletion, and by `trace`.
+CREATE INDEX flight_item_record ON flight_item(id);
 
 CREATE TABLE job (
   flight     INTEGER PRIMARY KEY,

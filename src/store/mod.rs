@@ -3,6 +3,22 @@
 //! Knows nothing of CSV, of the API's JSON, or of HTTP. Whoever wants something written hands a
 //! typed request over; requests that wait together are committed together.
 
+mod apply;
+mod compare;
+mod counts;
+pub(crate) mod edit;
+mod files;
+mod history;
+mod intake;
+mod known;
+mod listing;
+mod lookup;
+pub mod meta;
+mod present;
+mod scratch;
+mod tally;
+mod trace;
+mod undo;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +27,17 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+pub use compare::{Compared, Comparer, Outcome, brought};
+pub use counts::{Counts as StoreCounts, PerKind, counts};
+pub use files::{Arrival, FileRow, FileState, StoredReject, file};
+pub use history::changes;
+pub use intake::{Begin, Counts, Finish, IntakeSession, Missing};
+pub use known::KnownRows;
+pub use listing::{ChangeRow, Filter, ParkedRow, PendingRow, RejectRow, RequestRow};
+pub use listing::{files, find, parked, pending, rejects, requests};
+pub use lookup::StoreLookup;
+pub use trace::{Trace, TracedFlight, trace};
+pub use undo::{Left, Reverted};
 pub use writer::Writer;
 
 /// The number of the newest migration; `PRAGMA user_version` of a store that is up to date.
@@ -120,6 +147,12 @@ impl Store {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    fn state_dir(&self) -> &Path {
+        self.path
+            .parent()
+            .expect("the database lies in a directory")
+    }
 }
 
 fn open_reader(path: &Path) -> Result<Connection> {
@@ -169,6 +202,7 @@ fn migrate(connection: &mut Connection) -> Result<()> {
     let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == 0 {
         transaction.execute_batch(SCHEMA)?;
+        meta::make_secret(&transaction)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
     transaction.commit()?;
