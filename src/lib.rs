@@ -14,6 +14,7 @@ pub mod mapping;
 pub mod preset;
 pub mod record;
 pub mod reject;
+pub mod standin;
 pub mod table;
 pub mod verdict;
 pub mod wire;
