@@ -177,7 +177,7 @@ impl Read for Bounded<'_> {
             )
             .into());
         }
-        if self.ratio && self.unpacked.saturating_sub(UNPACKED_FREE_BYTES) > most {
+        if self.ratio && self.unpacked > UNPACKED_FREE_BYTES.max(most) {
             return Err(Stop::Refused(format!(
                 "the file unpacks to more than {UNPACKED_RATIO_MAX} times its size, as no export \
                  does; tillsync stored nothing of it. If its content is right, drop it unpacked"

@@ -66,6 +66,8 @@ impl<'a> Source<'a> {
     /// Appends about `wanted` bytes of text to `text`.
     pub fn fill(&mut self, text: &mut Vec<u8>, wanted: usize) -> Result<Filled, Stop> {
         let before = text.len();
+        // The mark has to be there whole to be taken off.
+        let wanted = if self.begun { wanted } else { wanted.max(16) };
         let filled = match &mut self.decoding {
             Decoding::Utf8 => read_some(&mut self.raw, text, wanted)?,
             Decoding::Single(glyphs) => {

@@ -37,6 +37,19 @@ const WORD_BYTES_MAX: usize = 64;
 const PIECES_WHOLE: u64 = 32;
 const PIECES_SKIPPED: u64 = 8;
 
+/// First bytes of sequences that speak for UTF-8. Not of phonetic signs and of Cyrillic letters beyond
+/// the usual: capitals of Central Europe make them by chance ("ÓŁ", "ĘŻ"), and who writes them writes
+/// others, too.
+static LIKELY: [bool; 256] = {
+    let mut likely = [false; 256];
+    let mut byte = 0xC2;
+    while byte < 0xF5 {
+        likely[byte] = !matches!(byte, 0xCA | 0xCB | 0xD2..=0xD4);
+        byte += 1;
+    }
+    likely
+};
+
 impl Evidence {
     pub fn new() -> Evidence {
         Evidence {
@@ -71,7 +84,10 @@ impl Evidence {
 
     fn count_multibyte(&mut self, piece: &[u8]) {
         if self.multibyte < MULTIBYTE_ENOUGH && Encoding::ascii_valid_up_to(piece) < piece.len() {
-            self.multibyte += piece.iter().filter(|byte| **byte >= 0xC0).count() as u64;
+            self.multibyte += piece
+                .iter()
+                .filter(|byte| LIKELY[usize::from(**byte)])
+                .count() as u64;
         }
     }
 
@@ -110,8 +126,10 @@ impl Evidence {
 
     /// Keeps each word that has a byte above 0x7F once.
     fn take_words(&mut self, piece: &[u8]) {
-        let in_word = |byte: &u8| byte.is_ascii_alphabetic() || !byte.is_ascii();
-        for word in piece.split(|byte| !in_word(byte)) {
+        // What ends a word is never the second byte of a character, in no encoding of East Asia either.
+        let ends_word =
+            |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b',' | b';');
+        for word in piece.split(ends_word) {
             if self.words_bytes >= WORDS_BYTES_MAX {
                 return;
             }

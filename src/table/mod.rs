@@ -37,7 +37,7 @@ pub const COLUMNS_MAX: usize = 4096;
 pub const ROW_BYTES_MAX: usize = 4 << 20;
 /// Bytes that a file may unpack to at most, all its members together.
 pub const UNPACKED_BYTES_MAX: u64 = 4 << 30;
-/// How much larger than its packed bytes a file may unpack, beyond the first `UNPACKED_FREE_BYTES`.
+/// How many times its packed bytes a file may unpack to, once it is beyond `UNPACKED_FREE_BYTES`.
 pub const UNPACKED_RATIO_MAX: u64 = 200;
 pub const UNPACKED_FREE_BYTES: u64 = 16 << 20;
 /// Entries that a zip may list at most; its directory is held in memory.

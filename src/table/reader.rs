@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
             guarded: dialect.guarded,
             encoding,
             carry: Vec::new(),
-            line: dialect.header_line.max(1),
+            line: 1,
             after_blank_line: false,
             ended: false,
             failure: None,
@@ -87,14 +87,14 @@ impl<'a> Reader<'a> {
         Ok(reader)
     }
 
-    /// Skips what stands above the header.
-    fn skip(&mut self, mut bytes: u64) -> Result<(), Failure> {
-        while bytes > 0 && !self.ended {
+    /// Skips what stands above the header, or above the first row.
+    fn skip(&mut self, header_at: u64) -> Result<(), Failure> {
+        while (self.carry.len() as u64) < header_at && !self.ended {
             self.fill_carry()?;
-            let here = bytes.min(self.carry.len() as u64) as usize;
-            self.carry.drain(..here);
-            bytes -= here as u64;
         }
+        let header_at = self.carry.len().min(header_at as usize);
+        self.line += lines(&self.carry[..header_at]);
+        self.carry.drain(..header_at);
         Ok(())
     }
 

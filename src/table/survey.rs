@@ -107,9 +107,10 @@ fn look_over(raw: &mut dyn Read) -> Result<Look, Failure> {
             lines.wide = fresh.first().is_some_and(|byte| *byte >= 0xFE)
                 || utf16_without_mark(fresh).is_some();
         }
-        lines.observe(fresh)?;
         // A header is in the head whole, however long its line is.
-        if look.head.len() < HEAD_BYTES || !lines.any {
+        let head_goes_on = look.head.len() < HEAD_BYTES || !lines.any;
+        lines.observe(fresh)?;
+        if head_goes_on {
             look.head.extend_from_slice(fresh);
         } else {
             look.head_is_all &= fresh.is_empty();
