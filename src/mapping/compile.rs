@@ -12,7 +12,7 @@ use super::notation::number::MoneyRule;
 use super::notation::{boolean, zone};
 use super::plan::{
     Common, Cond, CustomerPlan, FieldPlan, GroupPlan, ItemCellsPlan, ItemsPlan, KeyPlan, OverGroup,
-    Plan, Prep, Read, RecordPlan, Source, Spread, SpreadSource, Word,
+    Plan, Prep, Read, RecordPlan, Source, SpecialPlan, Spread, SpreadSource, Word,
 };
 use super::{ColumnUse, ItemType, MetadataType, MetadataTypes, Place};
 use crate::config::{self, Blank, DecimalSign, Folder, MoneyUnit};
@@ -21,7 +21,7 @@ use crate::preset::Preset;
 use crate::preset::header::{self, Header, Likeness, NUMBERED_MAX};
 use crate::preset::spec::{
     Apostrophe, DateStyle, Field, Footer, From, ItemCells, Items, Key, Manner, MetadataAs,
-    MoneyStyle, Names, Record, Spec, Type, When,
+    MoneyStyle, Names, Record, Spec, Special, Type, When,
 };
 use crate::record::Shape;
 
@@ -142,7 +142,10 @@ impl Compiler<'_> {
             footer: self.spec.footer,
             telling,
             common: self.common(),
-            special: self.spec.special,
+            special: self
+                .spec
+                .special
+                .map(|special| Arc::new(self.special(special, &records))),
             clears: self.folder.blank == Blank::Clear,
             skips_empty: shop || self.spec.footer == Footer::AfterBlankLine,
             strict: self.spec.manner == Manner::Plain,
@@ -150,6 +153,37 @@ impl Compiler<'_> {
             records,
             group,
         })
+    }
+
+    fn special(&self, special: Special, records: &[RecordPlan]) -> SpecialPlan {
+        let find = |names: &[&str]| {
+            let found = names
+                .iter()
+                .map(|name| self.header.find(name, self.spec.likeness));
+            found.flatten().next()
+        };
+        let key = records.first().map(|record| record.key.source.columns());
+        let parent = find(&["Parent", "Übergeordnetes Produkt"]);
+        let column = match special {
+            Special::WooParents => find(&["SKU", "Artikelnummer", "UGS"]),
+            Special::MagentoVariations => find(&["configurable_variations"]),
+        };
+        let products = self
+            .spec
+            .records
+            .iter()
+            .find(|record| record.kind == Kind::Products);
+        SpecialPlan {
+            special,
+            key: key
+                .and_then(|columns| columns.first().copied())
+                .unwrap_or(0),
+            column,
+            parents: products.map_or_else(Vec::new, |record| self.conds(&record.when)),
+            header: parent.map(|column| self.names[column].trim().to_owned()),
+            parent,
+            product_prefix: self.product_prefix(),
+        }
     }
 
     fn common(&self) -> Common {

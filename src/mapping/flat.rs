@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::notation::{Wrong, number, text};
 use super::plan::{Cells, Common, FieldPlan, KeyPlan, Plan, RecordPlan, any_holds};
-use super::read::Put;
+use super::read::{Put, no_product};
 use super::{Counts, Line, Reading, Tally};
 use crate::kind::Kind;
 use crate::preset::spec::Footer;
@@ -227,6 +227,9 @@ fn put_value<C: Cells + ?Sized>(
 ) -> Result<(), Wrong> {
     let start = out.len();
     let put = field.put(row, &plan.common, out)?;
+    if field.required && put == Put::Blank {
+        return Err(no_product());
+    }
     if put != Put::Value && !put_absent(field, plan.clears, put, out, tally) {
         out.push_str("null");
         return Ok(());

@@ -15,7 +15,7 @@ use super::order;
 use super::plan::{
     Cells, FieldPlan, OverGroup, RecordPlan, Source, Spread, SpreadSource, any_holds,
 };
-use super::read::{Put, overflow, push_int};
+use super::read::{Put, no_product, overflow, push_int};
 use super::special::References;
 use super::{Counts, Line, Lookup, Reading};
 use crate::kind::{Kind, ORDER_ITEMS_MAX};
@@ -452,7 +452,12 @@ impl Reading {
         row: Option<usize>,
         lookup: &dyn Lookup,
     ) -> Result<Vec<Made>, Vec<Fault>> {
-        let Reading { plan, tally, .. } = self;
+        let Reading {
+            plan,
+            tally,
+            groups,
+            ..
+        } = self;
         let plan = &*plan;
         let record = &plan.records[index];
         let mut faults = Vec::new();
@@ -495,6 +500,16 @@ impl Reading {
                 content: Content::default(),
                 act: Act::Delete,
             }]);
+        }
+        if let Some(references) = &groups.references {
+            match references.complete(record, &Head(scope.own()), &mut content) {
+                Ok(true) => {}
+                Ok(false) => return Ok(Vec::new()),
+                Err(wrong) => faults.push(Fault {
+                    row: key_row,
+                    refused: Refused::new(references.column(), wrong),
+                }),
+            }
         }
         let mut out = Vec::new();
         if record.kind == Kind::Orders {
@@ -621,8 +636,9 @@ impl<'a> Scope<'a> {
         let mut result = Put::Blank;
         for (i, row) in order {
             let start = json.len();
+            let own = self.row.map_or(row, |row| &self.rows[row]);
             let put = field
-                .put(row, &plan.common, &mut json)
+                .put_from(row, own, &plan.common, &mut json)
                 .map_err(|w| fault(i, w))?;
             match put {
                 Put::Value if start == 0 => {
@@ -646,6 +662,9 @@ impl<'a> Scope<'a> {
                 Put::Untouched if result == Put::Blank => result = Put::Untouched,
                 Put::Blank | Put::Untouched => {}
             }
+        }
+        if field.required && result == Put::Blank {
+            return Err(fault(first, no_product()));
         }
         Ok((result, json))
     }
@@ -762,7 +781,7 @@ fn is_default(value: &str, defaults: &[String]) -> bool {
     defaults.contains(&value.to_lowercase())
 }
 
-fn set_text(content: &mut Content, field: &str, value: &str) {
+pub(super) fn set_text(content: &mut Content, field: &str, value: &str) {
     let mut json = String::new();
     push_json_str(&mut json, value);
     content.set(field, json);

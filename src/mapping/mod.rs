@@ -251,7 +251,7 @@ impl Reading {
     /// `Some`: these rows have to be looked over before the first is mapped.
     pub fn evidence(&self) -> Option<Evidence> {
         let groups = self.plan.group.as_ref().map(Groups::new);
-        let references = special::References::new(&self.plan);
+        let references = self.plan.special.as_ref().map(special::References::new);
         if self.doubts.is_empty() && groups.is_none() && references.is_none() {
             return None;
         }

@@ -303,7 +303,7 @@ fn line_item<C: Cells + ?Sized>(
         if field.put(row, &plan.common, &mut json).map_err(refuse)? != Put::Value {
             continue;
         }
-        if !matches!(field.source, Source::Value(_)) {
+        if !matches!(field.source, Source::Value(_) | Source::Cases(..)) {
             any = true;
         }
         let item = &mut line.item;

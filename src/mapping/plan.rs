@@ -36,7 +36,7 @@ pub(super) struct Plan {
     /// Columns of which one has to say something, or a sum's word makes the row a footer.
     pub telling: Vec<usize>,
     pub common: Common,
-    pub special: Option<Special>,
+    pub special: Option<Arc<SpecialPlan>>,
     /// What a field's blank cell does.
     pub clears: bool,
     /// Doubled lines and rows of nothing are skipped, not rejected (R3).
@@ -45,6 +45,21 @@ pub(super) struct Plan {
     pub strict: bool,
     /// A SKU stands under one product only (R14).
     pub one_parent: bool,
+}
+
+/// Where `special` finds what it needs.
+#[derive(Debug)]
+pub(super) struct SpecialPlan {
+    pub special: Special,
+    pub key: usize,
+    /// A product's code (Woo), its packed variations (Magento).
+    pub column: Option<usize>,
+    /// Rows that are products.
+    pub parents: Vec<Cond>,
+    /// Where a SKU names its product.
+    pub parent: Option<usize>,
+    pub header: Option<String>,
+    pub product_prefix: String,
 }
 
 /// What holds for all cells of a table.

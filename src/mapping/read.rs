@@ -63,7 +63,6 @@ impl FieldPlan {
     ) -> Result<Put, Wrong> {
         let start = out.len();
         let put = match self.said(row, common)? {
-            Said::Blank if self.required => return Err(no_product()),
             Said::Blank => return Ok(Put::Blank),
             Said::Untouched => return Ok(Put::Untouched),
             Said::Text(text) => self.read.push(&text, row, out),
@@ -122,7 +121,7 @@ impl FieldPlan {
     }
 }
 
-fn no_product() -> Wrong {
+pub(super) fn no_product() -> Wrong {
     Wrong::new(
         Code::MissingKey,
         "no product; a SKU cannot be stored without the one that it belongs to",

@@ -476,3 +476,139 @@ fn every_connector_sample_is_read_as_expected() {
         .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
+
+// ---- shops
+
+/// `items.0.source_id` or a field.
+fn has(content: &BTreeMap<String, Value>, path: &str) -> bool {
+    match path
+        .strip_prefix("items.")
+        .and_then(|rest| rest.split_once('.'))
+    {
+        Some((index, name)) => {
+            let index: usize = index.parse().unwrap();
+            content
+                .get("items")
+                .and_then(|items| items[index].get(name))
+                .is_some()
+        }
+        None => content.contains_key(path),
+    }
+}
+
+/// Whether a value is what is wanted: of items only what is named.
+fn fits(got: Option<&Value>, wanted: &Value, field: &str) -> bool {
+    let (Some(Value::Array(got)), Value::Array(wanted), "items") = (got, wanted, field) else {
+        // 20 and 20.0 are one number.
+        let number = |v: &Value| v.as_f64();
+        return got == Some(wanted)
+            || (wanted.is_number() && got.and_then(number) == number(wanted));
+    };
+    got.len() == wanted.len()
+        && got.iter().zip(wanted).all(|(got, wanted)| {
+            wanted
+                .as_object()
+                .unwrap()
+                .iter()
+                .all(|(name, value)| got.get(name) == Some(value))
+        })
+}
+
+fn check_shop(file: &str, expected: &Value) -> Result<(), String> {
+    let kind = Kind::from_name(expected["kind"].as_str().unwrap()).unwrap();
+    let bytes = std::fs::read(samples("shops").join(file)).unwrap();
+    let types = MetadataTypes::default();
+    let read = read_file(&bytes, &folder(kind), &types, &Known::default(), 2)?;
+    let mut store = BTreeMap::new();
+    stored(&mut store, &read);
+    let mut problems = Vec::new();
+    if expected["preset"] != read.preset.as_str() {
+        problems.push(format!("preset {}", read.preset));
+    }
+    for (name, count) in expected["counts"].as_object().unwrap() {
+        let kind = Kind::from_name(name).unwrap();
+        let got = store.keys().filter(|(k, _)| *k == kind).count();
+        if *count != got {
+            let keys: Vec<_> = store.keys().filter(|(k, _)| *k == kind).collect();
+            problems.push(format!("{got} {name}, not {count}: {keys:?}"));
+        }
+    }
+    for (name, records) in expected["records"].as_object().unwrap() {
+        let kind = Kind::from_name(name).unwrap();
+        for (key, wanted) in records.as_object().unwrap() {
+            let Some(content) = store.get(&(kind, key.clone())) else {
+                problems.push(format!("no {name} {key}"));
+                continue;
+            };
+            let got = fields(content);
+            for (field, wanted) in wanted.as_object().unwrap() {
+                if !fits(got.get(field), wanted, field) {
+                    problems.push(format!("{key} {field}: {:?}, not {wanted}", got.get(field)));
+                }
+            }
+            let absent = &expected["absent"][name][key];
+            for field in absent.as_array().into_iter().flatten() {
+                if has(&got, field.as_str().unwrap()) {
+                    problems.push(format!("{key} has {field}"));
+                }
+            }
+        }
+    }
+    let rejects = expected["rejects"].as_array().unwrap();
+    let as_wanted = |got: &Reject, wanted: &Value| {
+        let row = read
+            .lines
+            .iter()
+            .position(|line| *line == got.line)
+            .unwrap()
+            + 1;
+        let column = wanted.get("column").and_then(Value::as_str);
+        wanted["row"] == row
+            && wanted["code"] == got.code.name()
+            && column.is_none_or(|column| got.column.as_deref() == Some(column))
+    };
+    if rejects.len() != read.rejects.len()
+        || !read
+            .rejects
+            .iter()
+            .zip(rejects)
+            .all(|(got, wanted)| as_wanted(got, wanted))
+    {
+        problems.push(format!("rejects {:?}", read.rejects));
+    }
+    if let Some(skipped) = expected["skipped"].as_u64()
+        && skipped != read.skipped
+    {
+        problems.push(format!("{} skipped, not {skipped}", read.skipped));
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems.join("\n "))
+    }
+}
+
+#[test]
+fn every_shop_sample_is_read_as_its_readme_says() {
+    let text = std::fs::read_to_string(samples("shops").join("expected.json")).unwrap();
+    let expected: BTreeMap<String, Value> = serde_json::from_str(&text).unwrap();
+    let files = std::fs::read_dir(samples("shops"))
+        .unwrap()
+        .filter(|entry| {
+            let path = entry.as_ref().unwrap().path();
+            path.extension().is_some_and(|e| e == "csv" || e == "txt")
+        });
+    assert_eq!(
+        files.count(),
+        expected.len(),
+        "each sample has its expectation"
+    );
+    let failures: Vec<String> = expected
+        .iter()
+        .filter_map(|(file, expected)| {
+            let why = check_shop(file, expected).err()?;
+            Some(format!("{file}: {why}"))
+        })
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}

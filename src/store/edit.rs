@@ -42,7 +42,7 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Stored> {
         Ok(Stored {
             id: row.get(0)?,
             seq: row.get(1)?,
@@ -56,13 +56,14 @@ impl Stored {
     }
 }
 
+pub(super) const STORED_SQL: &str =
+    "SELECT id, seq, file, folder, gone, fingerprint, acked, row_hash
+ FROM record WHERE kind = ?1 AND source_id = ?2";
+
 pub(crate) fn stored(c: &Connection, kind: Kind, key: &str) -> Result<Option<Stored>> {
-    Ok(c.prepare_cached(
-        "SELECT id, seq, file, folder, gone, fingerprint, acked, row_hash
-         FROM record WHERE kind = ?1 AND source_id = ?2",
-    )?
-    .query_row(params![kind.code(), key], Stored::read)
-    .optional()?)
+    Ok(c.prepare_cached(STORED_SQL)?
+        .query_row(params![kind.code(), key], Stored::read)
+        .optional()?)
 }
 
 /// Where in its file the newest change of a record stands.
