@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use encoding_rs::Encoding;
+use encoding_rs::{Encoding, UTF_8};
 use memchr::{memchr_iter, memmem};
 
 use super::container::Packed;
@@ -30,6 +30,8 @@ pub struct Reader<'a> {
     encoding: &'static Encoding,
     /// Text that belongs to the next batch.
     carry: Vec<u8>,
+    /// Empty; kept for its memory.
+    spare: String,
     /// Line on which the next row begins.
     line: u64,
     after_blank_line: bool,
@@ -74,6 +76,7 @@ impl<'a> Reader<'a> {
             guarded: dialect.guarded,
             encoding,
             carry: Vec::new(),
+            spare: String::new(),
             line: 1,
             after_blank_line: false,
             ended: false,
@@ -321,21 +324,19 @@ impl<'a> Reader<'a> {
     }
 
     /// Makes text of the batch's bytes, and blames the rows that hold what is none.
-    fn settle(&self, rows: &mut Rows, text: Vec<u8>, undone: Vec<u8>) {
+    fn settle(&mut self, rows: &mut Rows, text: Vec<u8>, undone: Vec<u8>) {
         for at in memchr_iter(0, &text) {
             blame(rows, &text, &undone, at, || NUL.to_owned());
         }
         for at in memmem::find_iter(&text, "\u{FFFD}") {
             blame(rows, &text, &undone, at, || LOST_BEFORE.to_owned());
         }
-        match (String::from_utf8(text), String::from_utf8(undone)) {
-            (Ok(text), Ok(undone)) => {
+        match self.checked_text(text) {
+            Ok(text) => {
                 rows.text = text;
-                rows.undone = undone;
+                rows.undone = String::from_utf8(undone).expect("parts of text are text");
             }
-            (text, undone) => {
-                let text = text.map_or_else(|error| error.into_bytes(), String::into_bytes);
-                let undone = undone.map_or_else(|error| error.into_bytes(), String::into_bytes);
+            Err(text) => {
                 let mut at = 0;
                 while let Err(error) = std::str::from_utf8(&text[at..]) {
                     at += error.valid_up_to();
@@ -346,6 +347,23 @@ impl<'a> Reader<'a> {
                 rows.undone = replace_undecodable(undone);
             }
         }
+    }
+
+    /// The same bytes as text, or back if they are none. Beyond ASCII, encoding_rs checks text so much
+    /// faster than the standard library that the copy it takes is well spent.
+    fn checked_text(&mut self, bytes: Vec<u8>) -> Result<String, Vec<u8>> {
+        if bytes.is_ascii() {
+            return Ok(String::from_utf8(bytes).expect("ASCII is text"));
+        }
+        let Some(text) = UTF_8.decode_without_bom_handling_and_without_replacement(&bytes) else {
+            return Err(bytes);
+        };
+        let mut checked = std::mem::take(&mut self.spare);
+        checked.push_str(&text);
+        let mut spare = bytes;
+        spare.clear();
+        self.spare = String::from_utf8(spare).expect("nothing is text");
+        Ok(checked)
     }
 
     fn encoding_reason(&self) -> String {
