@@ -152,24 +152,25 @@ impl<'a> Reader<'a> {
         let mut undone = std::mem::take(&mut rows.undone).into_bytes();
         text.extend_from_slice(&self.carry);
         self.carry.clear();
+        let rows_max = rows_max.max(1);
         let mut at = 0;
         loop {
-            if !matches!(
-                self.failure,
-                Some(Failure::Unreadable { .. } | Failure::Io(_))
-            ) {
-                at = self.split(&text, at, rows, &mut undone, rows_max);
-            }
-            let full = rows.rows.len() >= rows_max || at >= BATCH_BYTES;
-            if self.ended || self.failure.is_some() || (full && !rows.is_empty()) {
+            let starved = self.split(&text, &mut at, rows, &mut undone, rows_max);
+            if !rows.is_empty() && !starved {
                 break;
             }
             if rows.is_empty() {
+                // Nothing but blank lines: however many there are, they take no memory.
                 text.drain(..at);
                 at = 0;
             }
-            if let Err(failure) = self.fill(&mut text, at) {
-                self.failure = Some(failure);
+            if starved {
+                if self.ended || self.failure.is_some() {
+                    break;
+                }
+                if let Err(failure) = self.fill(&mut text, at) {
+                    self.failure = Some(failure);
+                }
             }
         }
         self.carry.extend_from_slice(&text[at..]);
@@ -195,20 +196,27 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes the complete rows from `at` on; returns where the first one begins that is left.
+    /// Takes the complete rows from `at` on, which is moved past them. `true`: no complete row is left;
+    /// `false`: the batch is full.
     fn split(
         &mut self,
         text: &[u8],
-        mut at: usize,
+        at: &mut usize,
         rows: &mut Rows,
         undone: &mut Vec<u8>,
         rows_max: usize,
-    ) -> usize {
+    ) -> bool {
+        if matches!(
+            self.failure,
+            Some(Failure::Unreadable { .. } | Failure::Io(_))
+        ) {
+            return true;
+        }
         // The tail of a file that is cut off is no row: half a number is a wrong number.
         let last = self.ended && self.failure.is_none();
-        while rows.rows.len() < rows_max && at < BATCH_BYTES {
+        while rows.rows.len() < rows_max && *at < BATCH_BYTES {
             let first = rows.cells.len();
-            let step = self.splitter.step(text, at, last, &mut rows.cells, undone);
+            let step = self.splitter.step(text, *at, last, &mut rows.cells, undone);
             let (end, next, lines, wrong) = match step {
                 Step::Row { end, next, lines } => (end, next, lines, None),
                 Step::Faulty {
@@ -218,16 +226,16 @@ impl<'a> Reader<'a> {
                     wrong,
                 } => (end, next, lines, Some(wrong)),
                 Step::Blank { next } => {
-                    at = next;
+                    *at = next;
                     self.line += 1;
                     self.after_blank_line = true;
                     continue;
                 }
                 Step::TooLong => {
                     self.failure = Some(too_long(self.line));
-                    break;
+                    return true;
                 }
-                Step::More | Step::End => break,
+                Step::More | Step::End => return true,
             };
             if self.guarded {
                 unguard(&mut rows.cells[first..], text, undone);
@@ -245,7 +253,7 @@ impl<'a> Reader<'a> {
             };
             rows.rows.push(RowSpan {
                 line: self.line,
-                start: at as u32,
+                start: *at as u32,
                 end: end as u32,
                 cells: first as u32,
                 cells_count: cells_count as u32,
@@ -257,9 +265,9 @@ impl<'a> Reader<'a> {
             }
             self.after_blank_line = false;
             self.line += lines;
-            at = next;
+            *at = next;
         }
-        at
+        false
     }
 
     /// Cells beyond the header's columns that hold something.
