@@ -102,24 +102,40 @@ fn folder(folder: &config::Folder) -> Folder {
     }
 }
 
-/// A folder as intake last saw it, in meta `folder.<name>`.
+/// What intake last showed of itself, in meta `intake_board`.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Seen {
-    state: Option<String>,
-    since: Option<i64>,
+struct Board {
+    folders: Vec<FolderSeen>,
+    blocked: Option<Blocked>,
+    notices: Vec<NoticeSeen>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct FolderSeen {
+    name: String,
+    state: String,
     reason: Option<String>,
+    since: Option<i64>,
     waiting: u64,
-    waiting_files: Vec<SeenFile>,
+    waits_for: Option<(String, String)>,
     foreign: u64,
     foreign_names: Vec<String>,
 }
 
 #[derive(Deserialize)]
-struct SeenFile {
-    name: String,
+struct Blocked {
     since: i64,
-    why: String,
+    reason: String,
+}
+
+#[derive(Deserialize)]
+struct NoticeSeen {
+    at: i64,
+    kind: String,
+    folder: String,
+    text: String,
 }
 
 /// The link in meta `link`.
@@ -142,10 +158,27 @@ struct BudgetSeen {
     remaining: Option<u64>,
 }
 
+/// A text, or a text with the time at which it was said.
 #[derive(Deserialize)]
 struct Said {
     at: i64,
     message: String,
+}
+
+fn said(c: &Connection, name: &str) -> Result<Option<Refusal>> {
+    let Some(text) = meta::text(c, name)? else {
+        return Ok(None);
+    };
+    Ok(Some(match serde_json::from_str::<Said>(&text) {
+        Ok(said) => Refusal {
+            at: Some(said.at),
+            message: said.message,
+        },
+        Err(_) => Refusal {
+            at: None,
+            message: text,
+        },
+    }))
 }
 
 fn json<T: serde::de::DeserializeOwned>(c: &Connection, name: &str) -> Result<Option<T>> {
@@ -179,23 +212,23 @@ fn from_meta(c: &Connection, config: &Config, facts: &mut Facts, now: i64) -> Re
     if let (Some(pause), Some(since)) = (&mut facts.paused, meta::integer(c, "paused_at")?) {
         pause.since = since;
     }
-    let said = |name: &str| -> Result<Option<Refusal>> {
-        let said: Option<Said> = json(c, name)?;
-        Ok(said.map(|said| Refusal {
-            at: said.at,
-            message: said.message,
-        }))
-    };
-    facts.reload_refused = said("reload_refused")?;
-    facts.rebind = said("rebind")?;
+    facts.reload_refused = said(c, "reload_refused")?;
+    facts.rebind = said(c, "rebind")?;
     facts.last_backup = meta::integer(c, "last_backup")?;
     facts.created = meta::integer(c, "created")?;
+    let board: Board = json(c, "intake_board")?.unwrap_or_default();
+    facts.blocked = board.blocked.map(|blocked| Refusal {
+        at: Some(blocked.since),
+        message: blocked.reason,
+    });
+    facts.notices = board.notices.into_iter().map(notice).collect();
+    for seen in board.folders {
+        if let Some(folder) = facts.folders.iter_mut().find(|f| f.name == seen.name) {
+            as_seen(folder, seen);
+        }
+    }
     for (one, set) in facts.folders.iter_mut().zip(&config.folders) {
         one.known_since = rows::known_since(c, &set.name)?;
-        let seen: Option<Seen> = json(c, &format!("folder.{}", set.name))?;
-        if let Some(seen) = seen {
-            as_seen(one, seen);
-        }
         if meta::paused(c, Some(&set.name), now)?.is_some() {
             one.state = FolderState::Paused;
         }
@@ -203,12 +236,27 @@ fn from_meta(c: &Connection, config: &Config, facts: &mut Facts, now: i64) -> Re
     Ok(())
 }
 
-fn as_seen(folder: &mut Folder, seen: Seen) {
-    folder.state = match seen.state.as_deref() {
-        Some("watched") => FolderState::Watched,
-        Some("polled") => FolderState::Polled,
-        Some("gone") => FolderState::Gone,
-        Some("unreadable") => FolderState::Unreadable,
+fn notice(seen: NoticeSeen) -> Notice {
+    Notice {
+        at: seen.at,
+        kind: match seen.kind.as_str() {
+            "grown" => NoticeKind::Grown,
+            "unreadable_by_us" => NoticeKind::Permission,
+            "not_moved" => NoticeKind::NotMoved,
+            _ => NoticeKind::Other,
+        },
+        folder: seen.folder,
+        text: seen.text,
+    }
+}
+
+fn as_seen(folder: &mut Folder, seen: FolderSeen) {
+    folder.state = match seen.state.as_str() {
+        "watched" => FolderState::Watched,
+        "polled" => FolderState::Polled,
+        "gone" => FolderState::Gone,
+        "full" => FolderState::Full,
+        "paused" => FolderState::Paused,
         _ => FolderState::Unwatched,
     };
     folder.state_since = seen.since;
@@ -216,22 +264,27 @@ fn as_seen(folder: &mut Folder, seen: Seen) {
     folder.waiting = seen.waiting;
     folder.foreign = seen.foreign;
     folder.foreign_names = seen.foreign_names;
-    let files = seen.waiting_files.into_iter().filter_map(|file| {
-        Some(WaitingFile {
-            waits_for: WaitsFor::from_name(&file.why)?,
-            name: file.name,
-            since: file.since,
+    folder.waiting_files = seen
+        .waits_for
+        .into_iter()
+        .map(|(name, why)| WaitingFile {
+            since: unchanged_since(&folder.path.join(&name)),
+            name,
+            why,
         })
-    });
-    folder.waiting_files = files.collect();
+        .collect();
+}
+
+/// When a file's content, rights or links last changed.
+fn unchanged_since(path: &Path) -> Option<i64> {
+    use std::os::unix::fs::MetadataExt;
+    let facts = path.symlink_metadata().ok()?;
+    Some(facts.ctime() * 1000 + facts.ctime_nsec() / 1_000_000)
 }
 
 /// What nobody watches is looked at now: it may be gone, or back.
 fn look_at(folder: &mut Folder, watched: bool) {
-    if watched && folder.state != FolderState::Unwatched {
-        return;
-    }
-    if folder.state == FolderState::Paused {
+    if (watched && folder.state != FolderState::Unwatched) || folder.state == FolderState::Paused {
         return;
     }
     folder.state_since = None;
@@ -263,8 +316,10 @@ fn from_rows(
     tz: &TimeZone,
 ) -> Result<()> {
     let files = rows::files(c)?;
+    let lying: u64 = facts.folders.iter().map(|f| f.waiting).sum();
     facts.files = FileCounts {
-        waiting: files.waiting + facts.folders.iter().map(|f| f.waiting).sum::<u64>(),
+        // Those in folders include what was claimed and what is being read.
+        waiting: lying.saturating_sub(files.reading).max(files.waiting),
         reading: files.reading,
         held: files.held,
         stored: files.stored,
