@@ -8,9 +8,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::chart;
 use crate::kind::Kind;
-use crate::status::facts::{
-    Counts, Facts, Folder, FolderState, LastFile, LinkState, Sample,
-};
+use crate::status::facts::{Counts, Facts, Folder, FolderState, LastFile, LinkState, Sample};
 use crate::status::words::{ago, bytes, count, full, iso, list, moment, number, plain, span};
 use crate::status::{Status, Tone, outcome};
 use crate::todo::{Todo, next_due};
@@ -335,7 +333,12 @@ fn waiting(folder: &Folder, now: i64) -> Vec<String> {
         .take(3)
         .map(|file| {
             let since = file.since.map(|at| format!(" ({})", span(now - at)));
-            format!("{} {}{}", plain(&file.name), plain(&file.why), since.unwrap_or_default())
+            format!(
+                "{} {}{}",
+                plain(&file.name),
+                plain(&file.why),
+                since.unwrap_or_default()
+            )
         })
         .collect();
     let left = folder.waiting.saturating_sub(lines.len() as u64);

@@ -221,7 +221,10 @@ fn host(facts: &Facts, now: i64, tz: &TimeZone, all: &mut Vec<Todo>) {
             Some(disk) => format!("The disk is nearly full: {} free", bytes(disk.free)),
             None => "There is not enough room for a file".to_owned(),
         };
-        let said = facts.blocked.as_ref().map(|blocked| sentence(&plain(&blocked.message)));
+        let said = facts
+            .blocked
+            .as_ref()
+            .map(|blocked| sentence(&plain(&blocked.message)));
         let why = match (said, low) {
             (Some(said), _) => said,
             (None, Some(disk)) => format!(
@@ -231,7 +234,13 @@ fn host(facts: &Facts, now: i64, tz: &TimeZone, all: &mut Vec<Todo>) {
             (None, None) => String::new(),
         };
         let since = facts.blocked.as_ref().and_then(|blocked| blocked.at);
-        push(since, "disk", text, why, format!("df -h {}", quoted(&facts.state_dir)));
+        push(
+            since,
+            "disk",
+            text,
+            why,
+            format!("df -h {}", quoted(&facts.state_dir)),
+        );
     }
     if let Some(refusal) = &facts.reload_refused {
         push(
@@ -367,7 +376,11 @@ fn waiting(folder: &Folder, now: i64, all: &mut Vec<Todo>) {
             since: Some(since),
             kind: "waiting",
             subject: format!("{}/{}", folder.name, file.name),
-            text: format!("{name} in {} has been waiting for {}", folder.name, span(now - since)),
+            text: format!(
+                "{name} in {} has been waiting for {}",
+                folder.name,
+                span(now - since)
+            ),
             why: sentence(&format!("It {}", plain(&file.why))),
             command: about(program, &folder.path, &file.name),
             count: 1,
@@ -379,7 +392,10 @@ fn notices(facts: &Facts, now: i64, all: &mut Vec<Todo>) {
     for notice in &facts.notices {
         let (kind, text) = match notice.kind {
             NoticeKind::Grown if now - notice.at >= GREW_MS => continue,
-            NoticeKind::Grown => ("grew", "A file was still being written after it was taken in"),
+            NoticeKind::Grown => (
+                "grew",
+                "A file was still being written after it was taken in",
+            ),
             NoticeKind::Permission => ("permission", "A file cannot be read"),
             NoticeKind::NotMoved => ("not_moved", "A file cannot be moved away"),
             NoticeKind::Other => ("notice", "Something was noticed"),

@@ -198,7 +198,10 @@ fn a_disk_that_is_nearly_full() {
             });
         },
         |f| f.blocked = None,
-        &["not enough room", "/srv/drop: 143 MB are free; files wait, delivery goes on."],
+        &[
+            "not enough room",
+            "/srv/drop: 143 MB are free; files wait, delivery goes on.",
+        ],
         "df -h /var/lib/tillsync",
     );
 }
@@ -308,9 +311,21 @@ fn notice(kind: NoticeKind, text: &str) -> Notice {
 #[test]
 fn what_intake_noticed() {
     for (notice_kind, kind, words) in [
-        (NoticeKind::Permission, "permission", "A file cannot be read, in orders"),
-        (NoticeKind::NotMoved, "not_moved", "A file cannot be moved away, in orders"),
-        (NoticeKind::Other, "notice", "Something was noticed, in orders"),
+        (
+            NoticeKind::Permission,
+            "permission",
+            "A file cannot be read, in orders",
+        ),
+        (
+            NoticeKind::NotMoved,
+            "not_moved",
+            "A file cannot be moved away, in orders",
+        ),
+        (
+            NoticeKind::Other,
+            "notice",
+            "Something was noticed, in orders",
+        ),
     ] {
         check(
             kind,
@@ -322,7 +337,12 @@ fn what_intake_noticed() {
     }
     check(
         "grew",
-        |f| f.notices = vec![notice(NoticeKind::Grown, "o.csv was written to. It was read again")],
+        |f| {
+            f.notices = vec![notice(
+                NoticeKind::Grown,
+                "o.csv was written to. It was read again",
+            )]
+        },
         |f| f.notices[0].at = NOW - DAY,
         &["still being written", "It was read again."],
         "ls -la /srv/drop/orders",
@@ -371,9 +391,21 @@ fn parked_records_by_their_reason() {
 #[test]
 fn a_file_that_waits_too_long() {
     for (name, why, command) in [
-        ("x.csv", "is still open", "fuser -v /srv/drop/customers/x.csv"),
-        ("a b'c.csv", "has a second hard link", r"ls -l --full-time '/srv/drop/customers/a b'\''c.csv'"),
-        ("a\x1b[2J;.csv", "has no `done` marker", "ls -lb /srv/drop/customers"),
+        (
+            "x.csv",
+            "is still open",
+            "fuser -v /srv/drop/customers/x.csv",
+        ),
+        (
+            "a b'c.csv",
+            "has a second hard link",
+            r"ls -l --full-time '/srv/drop/customers/a b'\''c.csv'",
+        ),
+        (
+            "a\x1b[2J;.csv",
+            "has no `done` marker",
+            "ls -lb /srv/drop/customers",
+        ),
     ] {
         check(
             "waiting",
