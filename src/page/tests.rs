@@ -412,3 +412,47 @@ fn without_a_database_it_says_so_little_as_there_is() {
     assert_eq!(status.facts.stored.total(), 0);
     assert!(looker.samples(0).unwrap().is_empty());
 }
+
+/// By hand, with `--release`: `cargo test --release --lib -- --ignored --nocapture a_million`.
+#[test]
+#[ignore = "takes a while; measures"]
+fn a_million_records_are_shown_within_5_ms() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = crate::store::status::tests::a_million(dir.path());
+    let mut config = Config::with_defaults("s", dir.path());
+    config.api.cycle_calls = Some(100_000);
+    config.folders = vec![crate::config::Folder::with_defaults(
+        "customers",
+        dir.path(),
+        Kind::Customers,
+    )];
+    let mut looker = Looker::new(dir.path());
+    let mut view = |what: &str| {
+        let begun = std::time::Instant::now();
+        let status = looker
+            .status(&config, Some(Daemon::default()), &paris())
+            .unwrap();
+        let looked = begun.elapsed();
+        let samples = looker.samples(status.now - chart::SPAN_MS).unwrap();
+        let html = page(&status, &samples, Downloads::Closed, &paris()).into_string();
+        println!(
+            "{what}: {:?} ({looked:?} to look, {} bytes)",
+            begun.elapsed(),
+            html.len()
+        );
+        begun.elapsed()
+    };
+    view("first");
+    let mut times: Vec<_> = (0..50)
+        .map(|n| {
+            store.set_integer("anything", n).unwrap();
+            view("view")
+        })
+        .collect();
+    times.sort();
+    assert!(
+        times[25] < std::time::Duration::from_millis(5),
+        "{:?}",
+        times[25]
+    );
+}

@@ -8,9 +8,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::chart;
 use crate::kind::Kind;
-use crate::status::facts::{
-    Counts, Facts, Folder, FolderState, LastFile, LinkState, Sample, WaitsFor,
-};
+use crate::status::facts::{Counts, Facts, Folder, FolderState, LastFile, LinkState, Sample};
 use crate::status::words::{ago, bytes, count, full, iso, list, moment, number, plain, span};
 use crate::status::{Status, Tone, outcome};
 use crate::todo::{Todo, next_due};
@@ -280,7 +278,8 @@ fn folder(status: &Status, folder: &Folder, expects: bool, tz: &TimeZone) -> Mar
             th scope="row" role="rowheader" {
                 (plain(&folder.name))
                 @match folder.state {
-                    FolderState::Gone => span.tag { "not there" },
+                    FolderState::Gone => span.tag { "not usable" },
+                    FolderState::Full => span.tag { "waits for room" },
                     FolderState::Unreadable => span.tag { "no access" },
                     FolderState::Paused => span.tag.calm { "paused" },
                     FolderState::Polled => span.tag.calm { "looked at every minute" },
@@ -333,15 +332,13 @@ fn waiting(folder: &Folder, now: i64) -> Vec<String> {
         .iter()
         .take(3)
         .map(|file| {
-            let why = match file.waits_for {
-                WaitsFor::Quiet => "was just written",
-                WaitsFor::Writer => "is still open",
-                WaitsFor::Link => "has a second hard link",
-                WaitsFor::Marker => "waits for its marker",
-                WaitsFor::Permission => "cannot be read",
-                WaitsFor::Room => "waits for room on the disk",
-            };
-            format!("{} {why} ({})", plain(&file.name), span(now - file.since))
+            let since = file.since.map(|at| format!(" ({})", span(now - at)));
+            format!(
+                "{} {}{}",
+                plain(&file.name),
+                plain(&file.why),
+                since.unwrap_or_default()
+            )
         })
         .collect();
     let left = folder.waiting.saturating_sub(lines.len() as u64);

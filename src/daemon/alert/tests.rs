@@ -136,7 +136,7 @@ fn what_was_not_taken_is_kept_and_summed_up() {
         ..Ear::default()
     };
     let settings = settings(false);
-    let mut at = |todos: &[Todo], memory: &mut Memory, ear: &mut Ear, now| {
+    let at = |todos: &[Todo], memory: &mut Memory, ear: &mut Ear, now| {
         *memory = Memory::from_json(Some(&memory.to_json()));
         tell(&settings, "s", todos, memory, ear, now);
     };
