@@ -14,7 +14,9 @@ use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::wire::{ANSWER_BYTES_MAX, Answer, Call, Limits, Method, NoAnswer, Response, http_date_ms};
+use crate::wire::{
+    ANSWER_BYTES_MAX, Answer, Call, Limits, Method, NoAnswer, Response, http_date_ms,
+};
 
 /// How long a connection may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -226,7 +228,11 @@ fn limits(headers: &HeaderMap) -> Limits {
 /// Why there is no answer: in our own words, since the library's name the URL, and so the key.
 fn why(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        let what = if error.is_connect() { "connection" } else { "answer" };
+        let what = if error.is_connect() {
+            "connection"
+        } else {
+            "answer"
+        };
         return format!("no {what} within the time set");
     }
     cause(error)
@@ -271,7 +277,9 @@ fn tls_cause(error: &rustls::Error) -> String {
     };
     let what = match certificate {
         Expired | ExpiredContext { .. } => "it has expired",
-        NotValidYet | NotValidYetContext { .. } => "it is not valid yet, so this host's clock is wrong",
+        NotValidYet | NotValidYetContext { .. } => {
+            "it is not valid yet, so this host's clock is wrong"
+        }
         UnknownIssuer => "nobody that this host trusts has signed it (see `api.ca_file`)",
         NotValidForName | NotValidForNameContext { .. } => "it is another host's",
         Revoked => "it was revoked",

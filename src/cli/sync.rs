@@ -35,8 +35,13 @@ pub fn run(args: &Sync, shell: &mut Shell<'_>) -> Result<Status, Failure> {
 /// Of several, the highest of 77, 69, 65 (INTERFACE.md, Exit status).
 fn status(synced: &Synced) -> Status {
     let taken = &synced.taken;
-    let attention = taken.rejected > 0 || taken.held > 0 || taken.unreadable > 0 || synced.parked > 0;
-    let intake = if attention { Status::Attention } else { Status::Done };
+    let attention =
+        taken.rejected > 0 || taken.held > 0 || taken.unreadable > 0 || synced.parked > 0;
+    let intake = if attention {
+        Status::Attention
+    } else {
+        Status::Done
+    };
     let delivery = match &synced.delivered {
         Some(Outcome::Refused { .. }) => Status::Refused,
         Some(Outcome::Pending { .. } | Outcome::Stopped) if synced.pending > 0 => Status::Away,
@@ -52,12 +57,29 @@ fn summary(synced: &Synced, lines: &mut Vec<String>) {
         taken.stored, taken.rows, taken.new, taken.changed, taken.unchanged, taken.deleted
     ));
     let attention = [
-        (taken.rejected, "rows were rejected: `tillsync rejects` says why, and the folder's rejects/ has them to be mended"),
-        (taken.held, "files are held: `tillsync todo` says what to do"),
-        (taken.unreadable, "files could not be read: the reason stands beside them in rejects/"),
-        (synced.parked, "records are parked, since the remote refused them: `tillsync parked` says why"),
+        (
+            taken.rejected,
+            "rows were rejected: `tillsync rejects` says why, and the folder's rejects/ has them to be mended",
+        ),
+        (
+            taken.held,
+            "files are held: `tillsync todo` says what to do",
+        ),
+        (
+            taken.unreadable,
+            "files could not be read: the reason stands beside them in rejects/",
+        ),
+        (
+            synced.parked,
+            "records are parked, since the remote refused them: `tillsync parked` says why",
+        ),
     ];
-    lines.extend(attention.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("           {n} {what}")));
+    lines.extend(
+        attention
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, what)| format!("           {n} {what}")),
+    );
     let pending = synced.pending;
     lines.push(match &synced.delivered {
         None => format!("delivery   left out; {pending} records are pending"),
@@ -83,24 +105,44 @@ struct Bars {
 
 impl Bars {
     fn new(is_terminal: bool) -> Bars {
-        let target = if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if is_terminal {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let all = MultiProgress::with_draw_target(target);
-        let style = |template: &str| ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let intake = all.add(ProgressBar::new_spinner()).with_style(style("{spinner} taking in   {msg}"));
-        let delivery = all.add(ProgressBar::new(0)).with_style(style("  delivering  [{bar:30}] {pos} of {len} records"));
-        Bars { intake, delivery, all, most: 0 }
+        let style = |template: &str| {
+            ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        };
+        let intake = all
+            .add(ProgressBar::new_spinner())
+            .with_style(style("{spinner} taking in   {msg}"));
+        let delivery = all
+            .add(ProgressBar::new(0))
+            .with_style(style("  delivering  [{bar:30}] {pos} of {len} records"));
+        Bars {
+            intake,
+            delivery,
+            all,
+            most: 0,
+        }
     }
 
     fn show(&mut self, standing: &Standing) {
         self.intake.tick();
-        self.intake.set_message(match (&standing.board.reading, standing.all_taken) {
-            (Some(reading), _) => format!("{}: {} batches", visible(&reading.name), reading.batches),
-            (None, true) => "done".to_owned(),
-            (None, false) => "waiting for files to be complete".to_owned(),
-        });
+        self.intake
+            .set_message(match (&standing.board.reading, standing.all_taken) {
+                (Some(reading), _) => {
+                    format!("{}: {} batches", visible(&reading.name), reading.batches)
+                }
+                (None, true) => "done".to_owned(),
+                (None, false) => "waiting for files to be complete".to_owned(),
+            });
         self.most = self.most.max(standing.acknowledged + standing.pending);
         self.delivery.set_length(self.most);
-        self.delivery.set_position(self.most - standing.pending.min(self.most));
+        self.delivery
+            .set_position(self.most - standing.pending.min(self.most));
     }
 
     fn clear(&self) {

@@ -76,6 +76,7 @@ impl Parts {
         health.set_ready(true);
         Ok(Parts {
             intake,
+            delivery,
             config: shared,
             health,
             page,
@@ -136,14 +137,22 @@ fn start_intake(
     })
 }
 
-fn start_delivery(config: &Config, store: &Store, wake: &Arc<Wake>, events: &Sender<Event>) -> Result<(), Error> {
+fn start_delivery(
+    config: &Config,
+    store: &Store,
+    wake: &Arc<Wake>,
+    events: &Sender<Event>,
+) -> Result<(), Error> {
     let carrier = carrier(config)?;
     let settings = delivery::Settings::new(&config.api, &config.folders);
     let (store, wake, events) = (store.clone(), wake.clone(), events.clone());
     spawn(Part::Delivery, move || {
         let clock = Arc::new(delivery::SystemClock);
         let result = delivery::run(store, settings, carrier, clock, wake, delivery::End::Never);
-        let _ = events.send(Event::Ended(Part::Delivery, result.map(drop).map_err(Error::Store)));
+        let _ = events.send(Event::Ended(
+            Part::Delivery,
+            result.map(drop).map_err(Error::Store),
+        ));
     })
 }
 
@@ -157,10 +166,14 @@ pub fn carrier(config: &Config) -> Result<Arc<dyn Carrier>, Error> {
         ca_file: api.ca_file.clone(),
     };
     let source = move || match credentials::read(&api, &Surroundings::of_process()) {
-        Ok((found, _)) => Ok(remote::Credentials { app_id: found.app_id, app_token: found.app_token }),
+        Ok((found, _)) => Ok(remote::Credentials {
+            app_id: found.app_id,
+            app_token: found.app_token,
+        }),
         Err(absent) => Err(absent.to_string()),
     };
-    let http = remote::Http::new(&way, Box::new(source)).map_err(|text| Problems(vec![Problem::error(None, text)]))?;
+    let http = remote::Http::new(&way, Box::new(source))
+        .map_err(|text| Problems(vec![Problem::error(None, text)]))?;
     Ok(Arc::new(http))
 }
 

@@ -43,7 +43,12 @@ pub struct Standing {
 }
 
 /// `deliver`: false for `--no-deliver`. `tell` hears now and then how far it is.
-pub fn sync(config: Config, deliver: bool, within: Option<Duration>, tell: &mut dyn FnMut(&Standing)) -> Result<Synced, Error> {
+pub fn sync(
+    config: Config,
+    deliver: bool,
+    within: Option<Duration>,
+    tell: &mut dyn FnMut(&Standing),
+) -> Result<Synced, Error> {
     let config = Arc::new(config);
     let _lock = take_state(&config.state_dir)?;
     let store = Store::open(&config.state_dir)?;
@@ -67,7 +72,12 @@ pub fn sync(config: Config, deliver: bool, within: Option<Duration>, tell: &mut 
         false => None,
     };
     let reader = store.reader()?;
-    let is_over = || intake.is_finished() && delivery.as_ref().is_none_or(thread::JoinHandle::is_finished);
+    let is_over = || {
+        intake.is_finished()
+            && delivery
+                .as_ref()
+                .is_none_or(thread::JoinHandle::is_finished)
+    };
     while !is_over() {
         match received.recv_timeout(LOOK_EVERY) {
             Ok(Event::Stop) => {
@@ -77,24 +87,39 @@ pub fn sync(config: Config, deliver: bool, within: Option<Duration>, tell: &mut 
             Ok(_) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
         // Refused or over the time: what is still to be taken in waits for the next time.
-        if delivery.as_ref().is_some_and(thread::JoinHandle::is_finished) {
+        if delivery
+            .as_ref()
+            .is_some_and(thread::JoinHandle::is_finished)
+        {
             control.stop();
         }
         tell(&Standing {
             board: control.look(),
             all_taken: intake.is_finished(),
             pending: store::counts(&reader)?.pending.total(),
-            acknowledged: wake.pulse.acknowledged.load(std::sync::atomic::Ordering::Relaxed),
+            acknowledged: wake
+                .pulse
+                .acknowledged
+                .load(std::sync::atomic::Ordering::Relaxed),
         });
     }
     let panicked = |_| Err(Error::Internal("a thread panicked".to_owned()));
     let taken = intake.join().unwrap_or_else(panicked)?;
     let delivered = match delivery {
-        Some(thread) => Some(thread.join().unwrap_or_else(|_| Err(Error::Internal("a thread panicked".to_owned())))?),
+        Some(thread) => Some(
+            thread
+                .join()
+                .unwrap_or_else(|_| Err(Error::Internal("a thread panicked".to_owned())))?,
+        ),
         None => None,
     };
     let counts = store::counts(&reader)?;
-    Ok(Synced { taken, delivered, pending: counts.pending.total(), parked: counts.parked.total() })
+    Ok(Synced {
+        taken,
+        delivered,
+        pending: counts.pending.total(),
+        parked: counts.parked.total(),
+    })
 }
 
 fn start_delivery(
@@ -106,14 +131,19 @@ fn start_delivery(
     let carrier = carrier(config)?;
     let settings = delivery::Settings::new(&config.api, &config.folders);
     let (store, wake) = (store.clone(), wake.clone());
-    let end = delivery::End::WhenDelivered { timeout: within.unwrap_or(PATIENCE) };
+    let end = delivery::End::WhenDelivered {
+        timeout: within.unwrap_or(PATIENCE),
+    };
     named("delivery", move || {
         let clock = Arc::new(delivery::SystemClock);
         delivery::run(store, settings, carrier, clock, wake, end).map_err(Error::Store)
     })
 }
 
-fn named<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<thread::JoinHandle<T>, Error> {
+fn named<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<thread::JoinHandle<T>, Error> {
     let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
     thread.map_err(|error| Error::Io(error.to_string()))
 }

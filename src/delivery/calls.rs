@@ -17,13 +17,30 @@ pub(super) fn single(candidate: &Candidate) -> Choice<Carriage> {
     if let Some(delete) = &candidate.delete {
         return deletion(candidate, delete.product.as_ref());
     }
-    let Candidate { kind, key, content, .. } = candidate;
+    let Candidate {
+        kind, key, content, ..
+    } = candidate;
     let names = order_names(candidate);
     match kind {
-        Kind::Customers => upsert(candidate, Endpoint::Customer, &[], wire::customer(key, content)),
-        Kind::Products => upsert(candidate, Endpoint::Product, &[], wire::product(key, content)),
+        Kind::Customers => upsert(
+            candidate,
+            Endpoint::Customer,
+            &[],
+            wire::customer(key, content),
+        ),
+        Kind::Products => upsert(
+            candidate,
+            Endpoint::Product,
+            &[],
+            wire::product(key, content),
+        ),
         Kind::Skus => match candidate.product.as_ref().and_then(place) {
-            Some(product) => upsert(candidate, Endpoint::Sku, &[&product], wire::sku(key, content)),
+            Some(product) => upsert(
+                candidate,
+                Endpoint::Sku,
+                &[&product],
+                wire::sku(key, content),
+            ),
             None => unsendable("its product's key cannot stand in an address"),
         },
         Kind::Orders => {

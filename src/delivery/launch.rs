@@ -6,8 +6,8 @@ use super::calls::{self, Carriage};
 use super::{Cargo, InAir, Loop};
 use crate::kind::Kind;
 use crate::plan::{Channel, Cut, Next, Taken, bulk_endpoint};
-use crate::store::flight::{self, NewRequest};
 use crate::store::Result;
+use crate::store::flight::{self, NewRequest};
 use crate::verdict::Wanted;
 use crate::wire::{Call, Endpoint, PathKey, segment};
 
@@ -131,34 +131,42 @@ impl Loop {
         Ok(acted)
     }
 
-    fn body(
-        &mut self,
-        kind: Kind,
-        channel: Channel,
-        half: Option<i64>,
-        now: i64,
-    ) -> Result<bool> {
+    fn body(&mut self, kind: Kind, channel: Channel, half: Option<i64>, now: i64) -> Result<bool> {
         let Some(endpoint) = bulk_endpoint(kind) else {
             return Ok(false);
         };
         let look = self.look(now);
         let mut body = Body {
             // A half goes as it is: it was cut already.
-            cut: Cut::new(channel, if half.is_some() { usize::MAX } else { self.bytes_max }),
+            cut: Cut::new(
+                channel,
+                if half.is_some() {
+                    usize::MAX
+                } else {
+                    self.bytes_max
+                },
+            ),
             json: String::from("["),
         };
         let (took_off, json) = self.store.write(move |c| {
-            let took_off = flight::commit_body(c, &look, (kind, channel), half, endpoint, &mut |candidate| {
-                let item = calls::item(candidate);
-                let taken = body.cut.take(item.len());
-                if taken == Taken::Yes {
-                    if body.json.len() > 1 {
-                        body.json.push(',');
+            let took_off = flight::commit_body(
+                c,
+                &look,
+                (kind, channel),
+                half,
+                endpoint,
+                &mut |candidate| {
+                    let item = calls::item(candidate);
+                    let taken = body.cut.take(item.len());
+                    if taken == Taken::Yes {
+                        if body.json.len() > 1 {
+                            body.json.push(',');
+                        }
+                        body.json.push_str(&item);
                     }
-                    body.json.push_str(&item);
-                }
-                taken
-            })?;
+                    taken
+                },
+            )?;
             body.json.push(']');
             Ok((took_off, body.json))
         })?;

@@ -84,9 +84,13 @@ pub enum Outcome {
     /// Nothing is pending; records may be parked.
     Delivered,
     /// The remote refused the credentials.
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
     /// Something is pending, and the time is over, or nothing could be sent before it is.
-    Pending { reason: Option<String> },
+    Pending {
+        reason: Option<String>,
+    },
 }
 
 /// Runs the loop on this thread until it ends. `Err`: the store cannot be used any more.
@@ -386,7 +390,10 @@ impl Loop {
         Ok(())
     }
 
-    fn landed(&mut self, landed: std::result::Result<(InAir, Answer), tokio::task::JoinError>) -> Result<()> {
+    fn landed(
+        &mut self,
+        landed: std::result::Result<(InAir, Answer), tokio::task::JoinError>,
+    ) -> Result<()> {
         let (in_air, answer) = landed.expect("a call neither panics nor is cancelled");
         self.settle(in_air, &answer)
     }

@@ -8,8 +8,8 @@ use super::launch::JOB;
 use super::{Cargo, InAir, Loop};
 use crate::budget::Kept;
 use crate::plan::{Link, State, backoff_ms};
-use crate::store::flight::{self, Carried, Doubt, Ended, Fate, ItemFate, JobRow};
 use crate::store::Result;
+use crate::store::flight::{self, Carried, Doubt, Ended, Fate, ItemFate, JobRow};
 use crate::verdict::{self, ItemOutcome, JobNews, LinkNews, Outcome, Refusal};
 use crate::wire::{Answer, BODY_BYTES_MAX, Job, Purse};
 
@@ -53,7 +53,14 @@ impl Loop {
                 product_there,
             } => {
                 let verdict = verdict::of(&wanted, answer, self.now());
-                let after = self.after(request, left, answer, verdict.word(), &verdict.link, Some(Purse::Api));
+                let after = self.after(
+                    request,
+                    left,
+                    answer,
+                    verdict.word(),
+                    &verdict.link,
+                    Some(Purse::Api),
+                );
                 let fate = self.fate(verdict.outcome, attempts, left, product_there.is_some());
                 self.count(&fate);
                 self.store.write(move |c| {
@@ -140,13 +147,7 @@ impl Loop {
         self.now() + backoff_ms(attempts, random)
     }
 
-    fn fate(
-        &mut self,
-        outcome: Outcome,
-        attempts: u32,
-        left: i64,
-        product_there: bool,
-    ) -> Fate {
+    fn fate(&mut self, outcome: Outcome, attempts: u32, left: i64, product_there: bool) -> Fate {
         match outcome {
             Outcome::Acknowledged { id } => Fate::Acknowledged { remote_id: id },
             Outcome::Refused(refusal) | Outcome::TooLarge(refusal) => Fate::Parked(refusal),
@@ -175,7 +176,9 @@ impl Loop {
         let pulse = &self.wake.pulse;
         match fate {
             Fate::Acknowledged { .. } => pulse.acknowledged.fetch_add(1, Ordering::Relaxed),
-            Fate::Parked(_) | Fate::ProductUnknown(_) => pulse.parked.fetch_add(1, Ordering::Relaxed),
+            Fate::Parked(_) | Fate::ProductUnknown(_) => {
+                pulse.parked.fetch_add(1, Ordering::Relaxed)
+            }
             _ => 0,
         };
     }
@@ -200,7 +203,14 @@ impl Loop {
             Outcome::Refused(_) | Outcome::TooLarge(_) if records > 1 => "again",
             _ => verdict.word(),
         };
-        let after = self.after(request, left, answer, word, &verdict.link, Some(Purse::Bulk));
+        let after = self.after(
+            request,
+            left,
+            answer,
+            word,
+            &verdict.link,
+            Some(Purse::Bulk),
+        );
         let now = after.now;
         let end = match verdict.outcome {
             Outcome::Accepted { job } => End::Job { job },

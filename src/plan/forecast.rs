@@ -197,7 +197,10 @@ mod tests {
         check(
             Bulk::Auto,
             &[(Kind::Products, 25, 1_000_000, false)],
-            &[("POST /v1/products", 5), ("POST /v1/products/bulk/async", 2)],
+            &[
+                ("POST /v1/products", 5),
+                ("POST /v1/products/bulk/async", 2),
+            ],
         );
         check(
             Bulk::Auto,

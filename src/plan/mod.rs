@@ -112,7 +112,9 @@ pub struct Outlook<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Probe,
-    Poll { flight: i64 },
+    Poll {
+        flight: i64,
+    },
     /// Up to `most` single calls for records of a kind.
     /// `upserts`: made and changed records, too, or only what no body of many can carry.
     Singles {
@@ -121,7 +123,11 @@ pub enum Next {
         upserts: bool,
     },
     /// One body; `body`: of the half with this number.
-    Body { kind: Kind, channel: Channel, body: Option<i64> },
+    Body {
+        kind: Kind,
+        channel: Channel,
+        body: Option<i64>,
+    },
     SleepUntil(i64),
     /// Nothing to do before something happens.
     Idle,
@@ -142,7 +148,11 @@ pub fn next(look: &Outlook<'_>, now: i64) -> Next {
         };
     }
     // A link that has failed lately carries one call at a time until one went well.
-    let air_max = if look.link.strikes() > 0 { 1 } else { SINGLES_IN_AIR_MAX };
+    let air_max = if look.link.strikes() > 0 {
+        1
+    } else {
+        SINGLES_IN_AIR_MAX
+    };
     let mut wake = Wake(None);
     let free = air_max.saturating_sub(look.in_air);
     let room = look.budget.room(Purse::Api, now);
@@ -215,14 +225,30 @@ fn wants_body(queue: &Queue, mode: Bulk) -> bool {
 fn of_queue(queue: &Queue, mode: Bulk, free: usize, body_room: bool) -> Option<Next> {
     let kind = queue.kind;
     // The remote works off one import at a time; the others would only wait in its line.
-    let jobs_max = if kind == Kind::Orders { 1 } else { JOBS_OPEN_MAX };
+    let jobs_max = if kind == Kind::Orders {
+        1
+    } else {
+        JOBS_OPEN_MAX
+    };
     let job_room = body_room && queue.jobs_open < jobs_max;
-    let of_many = if kind == Kind::Orders { Channel::Import } else { Channel::Bulk };
+    let of_many = if kind == Kind::Orders {
+        Channel::Import
+    } else {
+        Channel::Bulk
+    };
     if let (true, Some(&(body, _))) = (job_room, queue.bodies.first()) {
-        return Some(Next::Body { kind, channel: of_many, body: Some(body) });
+        return Some(Next::Body {
+            kind,
+            channel: of_many,
+            body: Some(body),
+        });
     }
     if job_room && queue.imports > 0 {
-        return Some(Next::Body { kind, channel: of_many, body: None });
+        return Some(Next::Body {
+            kind,
+            channel: of_many,
+            body: None,
+        });
     }
     let mut singles = queue.singles;
     let mut upserts = false;
@@ -233,13 +259,21 @@ fn of_queue(queue: &Queue, mode: Bulk, free: usize, body_room: bool) -> Option<N
                 singles += queue.upserts;
             }
             Channel::Bulk | Channel::Import if job_room => {
-                return Some(Next::Body { kind, channel: of_many, body: None });
+                return Some(Next::Body {
+                    kind,
+                    channel: of_many,
+                    body: None,
+                });
             }
             Channel::Bulk | Channel::Import => {}
         }
     }
     let most = singles.min(free);
-    (most > 0).then_some(Next::Singles { kind, most, upserts })
+    (most > 0).then_some(Next::Singles {
+        kind,
+        most,
+        upserts,
+    })
 }
 
 #[cfg(test)]

@@ -31,7 +31,9 @@ pub struct Parents {
 pub enum Readiness {
     Go,
     /// An order goes without its customer. `again`: and once more when the customer is there.
-    WithoutCustomer { again: bool },
+    WithoutCustomer {
+        again: bool,
+    },
     /// Until its parent has arrived.
     Wait,
     /// A SKU of a product that is parked, or gone: `product_unknown`, until the product comes.
@@ -52,7 +54,9 @@ pub fn readiness(kind: Kind, gone: bool, parents: Parents) -> Readiness {
         (Kind::Orders, true, ..) => Readiness::Go,
         (Kind::Orders, false, _, Some(Parent::OnItsWay)) => Readiness::Wait,
         (Kind::Orders, false, ..) if parents.item_on_its_way => Readiness::Wait,
-        (Kind::Orders, false, _, Some(Parent::Parked)) => Readiness::WithoutCustomer { again: true },
+        (Kind::Orders, false, _, Some(Parent::Parked)) => {
+            Readiness::WithoutCustomer { again: true }
+        }
         // Not stored: it was forgotten, since an order's word creates its customer.
         (Kind::Orders, false, _, Some(Parent::Gone | Parent::Unknown)) => {
             Readiness::WithoutCustomer { again: false }

@@ -11,8 +11,7 @@ pub use answer::{
     Answer, Fault, ItemFault, Job, JobState, Limits, Made, NoAnswer, Response, http_date_ms,
 };
 pub use body::{
-    OrderNames, bulk_item, consents, customer, has_consents, metadata_call,
-    order, product, sku,
+    OrderNames, bulk_item, consents, customer, has_consents, metadata_call, order, product, sku,
 };
 pub use path::{PathKey, segment};
 

@@ -66,10 +66,15 @@ async fn a_thousand_changed_records_take_three_calls_that_write_at_most() {
 #[tokio::test(start_paused = true)]
 async fn poison_is_parked_and_holds_up_nobody() {
     let mut world = World::new();
-    world.faults(include_str!("../../../tests/samples/traps/api/poison-400.json"));
+    world.faults(include_str!(
+        "../../../tests/samples/traps/api/poison-400.json"
+    ));
     world.customers(3, "Ann");
     assert_eq!(world.sync(600).await, Outcome::Delivered);
-    assert_eq!(world.parked(), [("C2".to_owned(), "invalid_customer".to_owned())]);
+    assert_eq!(
+        world.parked(),
+        [("C2".to_owned(), "invalid_customer".to_owned())]
+    );
     assert_eq!(world.writes().len(), 3);
     let before = world.calls().len();
     world.daemon(86_400).await;
@@ -79,7 +84,10 @@ async fn poison_is_parked_and_holds_up_nobody() {
     world.sync(60).await;
     assert_eq!(world.calls().len(), before);
     world.faults("{}");
-    world.store.write(|c| flight::retry(c, &flight::Selection::All, 1)).unwrap();
+    world
+        .store
+        .write(|c| flight::retry(c, &flight::Selection::All, 1))
+        .unwrap();
     assert_eq!(world.sync(60).await, Outcome::Delivered);
     assert_eq!((world.parked(), world.calls().len()), (vec![], before + 1));
 }
@@ -87,7 +95,9 @@ async fn poison_is_parked_and_holds_up_nobody() {
 #[tokio::test(start_paused = true)]
 async fn one_503_is_tried_again_by_itself() {
     let mut world = World::new();
-    world.faults(include_str!("../../../tests/samples/traps/api/one-503-then-fine.json"));
+    world.faults(include_str!(
+        "../../../tests/samples/traps/api/one-503-then-fine.json"
+    ));
     world.customers(1, "Ann");
     world.daemon(5).await;
     assert_eq!(world.pending(), 0);
@@ -97,7 +107,9 @@ async fn one_503_is_tried_again_by_itself() {
 #[tokio::test(start_paused = true)]
 async fn after_an_unknown_outcome_newer_content_waits_its_time_and_older_never_follows() {
     let mut world = World::new();
-    world.faults(include_str!("../../../tests/samples/traps/api/applied-but-no-answer.json"));
+    world.faults(include_str!(
+        "../../../tests/samples/traps/api/applied-but-no-answer.json"
+    ));
     world.customers(1, "Old");
     world.killed_after(200).await;
     world.customers(1, "New");
@@ -112,19 +124,30 @@ async fn after_an_unknown_outcome_newer_content_waits_its_time_and_older_never_f
     assert_eq!(bodies.first().unwrap().1, "Old");
     let newer = bodies.iter().position(|(_, name)| name == "New").unwrap();
     assert!(bodies[newer..].iter().all(|(_, name)| name == "New"));
-    assert!(bodies[newer].0 - begun >= 30_000, "counted anew after the restart");
+    assert!(
+        bodies[newer].0 - begun >= 30_000,
+        "counted anew after the restart"
+    );
     assert_eq!(world.object("customers", "C1")["name"], "New");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_portal_acknowledges_nothing() {
     let mut world = World::new();
-    world.faults(include_str!("../../../tests/samples/traps/api/200-html.json"));
+    world.faults(include_str!(
+        "../../../tests/samples/traps/api/200-html.json"
+    ));
     world.customers(2, "Ann");
     world.killed_after(20).await;
-    let link = flight::standing(&world.store.reader().unwrap(), 0).unwrap().link;
+    let link = flight::standing(&world.store.reader().unwrap(), 0)
+        .unwrap()
+        .link;
     assert_eq!(link.state(), State::Away);
-    assert!(link.reason().unwrap().contains("HTML came where JSON was due"));
+    assert!(
+        link.reason()
+            .unwrap()
+            .contains("HTML came where JSON was due")
+    );
     assert_eq!((world.pending(), world.parked()), (2, vec![]));
     world.daemon(60).await;
     assert_eq!(world.pending(), 0);
@@ -158,10 +181,14 @@ fn regexless_replace(script: &str, date: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_redirect_is_not_followed() {
     let mut world = World::new();
-    world.faults(include_str!("../../../tests/samples/traps/api/302-elsewhere.json"));
+    world.faults(include_str!(
+        "../../../tests/samples/traps/api/302-elsewhere.json"
+    ));
     world.customers(1, "Ann");
     world.killed_after(15).await;
-    let link = flight::standing(&world.store.reader().unwrap(), 0).unwrap().link;
+    let link = flight::standing(&world.store.reader().unwrap(), 0)
+        .unwrap()
+        .link;
     assert!(link.reason().unwrap().contains("redirect"));
     world.daemon(60).await;
     assert_eq!(world.object("customers", "C1")["name"], "Ann");
@@ -196,19 +223,29 @@ async fn a_stop_during_a_hang_ends_in_four_seconds() {
 #[tokio::test(start_paused = true)]
 async fn a_job_that_never_ends_is_asked_for_ever_more_rarely() {
     let mut world = World::new();
-    world.faults(include_str!("../../../tests/samples/traps/api/job-stuck.json"));
+    world.faults(include_str!(
+        "../../../tests/samples/traps/api/job-stuck.json"
+    ));
     world.customers(500, "Ann");
     world.daemon(3_600).await;
     world.customers(502, "Ann");
     world.drop_file(Kind::Products, &[("P1", vec![("name", text("Tea"))])]);
     world.daemon(82_800).await;
     // A question a minute at most: 1,440 a day, and the first few.
-    let polls = world.calls().iter().filter(|c| c.contains("async-actions")).count();
+    let polls = world
+        .calls()
+        .iter()
+        .filter(|c| c.contains("async-actions"))
+        .count();
     assert!((1_300..=1_460).contains(&polls), "{polls}");
     assert_eq!(world.pending(), 500);
     assert_eq!(world.object("products", "P1")["name"], "Tea");
     assert_eq!(world.object("customers", "C501")["name"], "Ann");
-    let singles = world.writes().iter().filter(|c| *c == "POST /v1/customers").count();
+    let singles = world
+        .writes()
+        .iter()
+        .filter(|c| *c == "POST /v1/customers")
+        .count();
     assert_eq!(singles, 2, "those in the job were not sent beside it");
 }
 
@@ -216,20 +253,32 @@ async fn a_job_that_never_ends_is_asked_for_ever_more_rarely() {
 async fn each_item_of_a_job_has_its_own_verdict() {
     let mut world = World::new();
     world.settings.api.bulk = Bulk::Always;
-    world.faults(include_str!("../../../tests/samples/traps/api/job-done-with-failures.json"));
+    world.faults(include_str!(
+        "../../../tests/samples/traps/api/job-done-with-failures.json"
+    ));
     world.customers(3, "Ann");
     assert_eq!(world.sync(60).await, Outcome::Delivered);
-    assert_eq!(world.parked(), [("C2".to_owned(), "invalid_payload".to_owned())]);
-    assert_eq!(world.count("SELECT count(*) FROM record WHERE acked IS NOT NULL"), 2);
+    assert_eq!(
+        world.parked(),
+        [("C2".to_owned(), "invalid_payload".to_owned())]
+    );
+    assert_eq!(
+        world.count("SELECT count(*) FROM record WHERE acked IS NOT NULL"),
+        2
+    );
     let reader = world.store.reader().unwrap();
-    let trace = crate::store::trace(&reader, Kind::Customers, "C2").unwrap().unwrap();
+    let trace = crate::store::trace(&reader, Kind::Customers, "C2")
+        .unwrap()
+        .unwrap();
     assert_eq!(trace.flights[0].code.as_deref(), Some("invalid_payload"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn refused_credentials_park_nothing_and_mended_ones_are_taken() {
     let mut world = World::new();
-    world.faults(include_str!("../../../tests/samples/traps/api/401-then-fixed.json"));
+    world.faults(include_str!(
+        "../../../tests/samples/traps/api/401-then-fixed.json"
+    ));
     world.customers(1, "Ann");
     let Outcome::Refused { reason } = world.sync(60).await else {
         panic!("not refused");

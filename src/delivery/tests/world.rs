@@ -95,7 +95,9 @@ fn response(reply: &standin::Reply, now: i64) -> Response {
         limits: Limits {
             limit: number("x-rate-limit-limit"),
             remaining: number("x-rate-limit-remaining"),
-            retry: reply.header("x-rate-limit-retry").and_then(|v| v.parse().ok()),
+            retry: reply
+                .header("x-rate-limit-retry")
+                .and_then(|v| v.parse().ok()),
             retry_after: reply.header("retry-after").map(str::to_owned),
             kind: reply.header("x-rate-limit-type").map(str::to_owned),
             date: Some(reply.header("date").and_then(http_date_ms).unwrap_or(now)),
@@ -364,17 +366,17 @@ pub fn text(text: &str) -> String {
     serde_json::to_string(text).unwrap()
 }
 
-fn push(
-    batch: &mut Batch,
-    kind: Kind,
-    key: &str,
-    fields: &[(&str, String)],
-    line: u64,
-    act: Act,
-) {
+fn push(batch: &mut Batch, kind: Kind, key: &str, fields: &[(&str, String)], line: u64, act: Act) {
     let mut content = Content::default();
     for (field, json) in fields {
-        content.set(field, if json == "CLEARED" { CLEARED.into() } else { json.clone() });
+        content.set(
+            field,
+            if json == "CLEARED" {
+                CLEARED.into()
+            } else {
+                json.clone()
+            },
+        );
     }
     let (shape, values) = content.encode();
     let key_start = batch.text.len();

@@ -100,14 +100,24 @@ impl Unknown {
     }
 
     /// Until when other content of a record has to wait, and whether it is bound to bulk.
-    fn of(&self, c: &Connection, kind: Kind, part: i64, id: i64, print: &Fingerprint, now: i64) -> Result<(Option<i64>, bool)> {
+    fn of(
+        &self,
+        c: &Connection,
+        kind: Kind,
+        part: i64,
+        id: i64,
+        print: &Fingerprint,
+        now: i64,
+    ) -> Result<(Option<i64>, bool)> {
         let (mut until, mut bound) = (None, false);
         for flight in &self.flights {
             if flight.kind != kind.code() || flight.part != part {
                 continue;
             }
             let carried: Option<Fingerprint> = c
-                .prepare_cached("SELECT fingerprint FROM flight_item WHERE flight = ?1 AND id = ?2")?
+                .prepare_cached(
+                    "SELECT fingerprint FROM flight_item WHERE flight = ?1 AND id = ?2",
+                )?
                 .query_row(params![flight.id, id], |row| row.get(0))
                 .optional()?;
             let Some(carried) = carried else { continue };
@@ -415,7 +425,8 @@ pub(super) fn parent(c: &Connection, kind: Kind, key: &str) -> Result<(Parent, O
         Parent::OnItsWay
     } else if stored.gone {
         Parent::Gone
-    } else if waits("SELECT EXISTS(SELECT 1 FROM parked WHERE kind = ?1 AND part = 0 AND id = ?2)")? {
+    } else if waits("SELECT EXISTS(SELECT 1 FROM parked WHERE kind = ?1 AND part = 0 AND id = ?2)")?
+    {
         Parent::Parked
     } else {
         Parent::There

@@ -108,7 +108,10 @@ pub fn commit_singles<T>(
         } else if candidate.readiness == Readiness::NoProduct {
             let refusal = park::product_unknown();
             acts.push(Act::Park(candidate, refusal));
-        } else if candidate.delete.is_some() || candidate.consents || (upserts && goes_singly(&candidate)) {
+        } else if candidate.delete.is_some()
+            || candidate.consents
+            || (upserts && goes_singly(&candidate))
+        {
             match choose(&candidate) {
                 Choice::Launch(launch) => {
                     launches += 1;
@@ -142,7 +145,9 @@ pub fn commit_singles<T>(
     for act in acts {
         match act {
             Act::Settle(candidate) => settle::without_call(c, &candidate)?,
-            Act::Park(candidate, refusal) => park::before_flight(c, &candidate, &refusal, look.now)?,
+            Act::Park(candidate, refusal) => {
+                park::before_flight(c, &candidate, &refusal, look.now)?
+            }
             Act::Launch(candidate, launch) => {
                 let single = launch_single(c, candidate, launch, look.now)?;
                 committed.singles.push(single);
@@ -232,7 +237,13 @@ fn put_item(c: &Connection, flight: i64, part: i64, item: &Item) -> Result<()> {
     c.prepare_cached(
         "INSERT INTO flight_item (flight, id, seq, fingerprint, acked) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
-    .execute(params![flight, item.id, item.seq, item.fingerprint, item.acked])?;
+    .execute(params![
+        flight,
+        item.id,
+        item.seq,
+        item.fingerprint,
+        item.acked
+    ])?;
     c.prepare_cached("UPDATE pending SET flight = ?4 WHERE kind = ?1 AND part = ?2 AND id = ?3")?
         .execute(params![item.kind.code(), part, item.id, flight])?;
     if item.acked.is_none() {

@@ -22,7 +22,13 @@ pub struct JobRow {
 }
 
 /// A body was accepted: its flight waits for the job.
-pub fn accepted(c: &Connection, flight: i64, remote_id: &str, next_poll: i64, now: i64) -> Result<()> {
+pub fn accepted(
+    c: &Connection,
+    flight: i64,
+    remote_id: &str,
+    next_poll: i64,
+    now: i64,
+) -> Result<()> {
     c.prepare_cached(
         "INSERT INTO job (flight, remote_id, status, since, next_poll) VALUES (?1, ?2, 'ENQUEUED', ?3, ?4)",
     )?

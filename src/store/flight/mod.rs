@@ -14,7 +14,10 @@ mod settle;
 mod state;
 
 pub use candidate::{Candidate, Delete, Named};
-pub use commit::{Begun, Choice, Committed, Launch, NewRequest, Single, TookOff, begin_request, commit_body, commit_singles};
+pub use commit::{
+    Begun, Choice, Committed, Launch, NewRequest, Single, TookOff, begin_request, commit_body,
+    commit_singles,
+};
 pub use job::{Carried, JobRow, accepted, ask_again, items, open_jobs};
 pub use park::{Discarded, Selection, discard, product_missing, retry};
 pub use queue::{is_empty, queues};

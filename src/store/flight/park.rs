@@ -5,15 +5,17 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::candidate::Candidate;
 use crate::kind::Kind;
 use crate::record::{Fingerprint, GONE, Op, Patch};
-use crate::store::edit::{self, PART_CONSENTS, PART_RECORD, Shapes, Source, Target};
 use crate::store::Result;
+use crate::store::edit::{self, PART_CONSENTS, PART_RECORD, Shapes, Source, Target};
 use crate::store::files::damaged;
 use crate::verdict::Refusal;
 
 pub(super) fn product_unknown() -> Refusal {
     Refusal {
         code: "product_unknown".into(),
-        message: "its product is parked or deleted here; it goes out by itself when the product is there".into(),
+        message:
+            "its product is parked or deleted here; it goes out by itself when the product is there"
+                .into(),
         request_id: None,
     }
 }
@@ -59,7 +61,11 @@ pub(super) fn before_flight(
     refusal: &Refusal,
     now: i64,
 ) -> Result<()> {
-    let part = if candidate.consents { PART_CONSENTS } else { PART_RECORD };
+    let part = if candidate.consents {
+        PART_CONSENTS
+    } else {
+        PART_RECORD
+    };
     let place = (candidate.kind, part, candidate.id);
     put(c, place, &candidate.fingerprint, refusal, now)?;
     if candidate.kind == Kind::Skus && refusal.code == product_unknown().code {
@@ -103,7 +109,8 @@ fn wait(c: &Connection, parent_kind: Kind, parent: &str, kind: Kind, id: i64) ->
 /// What a flight's items without an outcome, now acknowledged, set free: themselves, if they were
 /// parked before, and those that waited for them.
 pub(super) fn free(c: &Connection, flight: i64, kind: Kind, now: i64) -> Result<()> {
-    let any = |sql: &str| -> Result<bool> { Ok(c.prepare_cached(sql)?.query_row([], |row| row.get(0))?) };
+    let any =
+        |sql: &str| -> Result<bool> { Ok(c.prepare_cached(sql)?.query_row([], |row| row.get(0))?) };
     if any("SELECT EXISTS(SELECT 1 FROM parked)")? {
         c.prepare_cached(
             "DELETE FROM parked WHERE kind = ?2 AND part = 0 AND id IN (

@@ -18,8 +18,10 @@ pub fn queues(c: &Connection, look: &Look) -> Result<Vec<Queue>> {
 
 /// Nothing is pending, in flight included.
 pub fn is_empty(c: &Connection) -> Result<bool> {
-    Ok(c.prepare_cached("SELECT NOT EXISTS(SELECT 1 FROM pending)")?
-        .query_row([], |row| row.get(0))?)
+    Ok(
+        c.prepare_cached("SELECT NOT EXISTS(SELECT 1 FROM pending)")?
+            .query_row([], |row| row.get(0))?,
+    )
 }
 
 fn queue(c: &Connection, look: &Look, kind: Kind) -> Result<Queue> {
@@ -43,7 +45,11 @@ fn queue(c: &Connection, look: &Look, kind: Kind) -> Result<Queue> {
     if kind == Kind::Customers && queue.singles <= SINGLES_MAX {
         walk.each(c, kind, true, None, &mut |_| {
             queue.singles += 1;
-            Ok(if queue.singles > SINGLES_MAX { Step::Stop } else { Step::On })
+            Ok(if queue.singles > SINGLES_MAX {
+                Step::Stop
+            } else {
+                Step::On
+            })
         })?;
     }
     queue.next = earliest(walk.next, next_try(c, look, kind)?);

@@ -9,8 +9,8 @@ use super::candidate::{Candidate, kind_of};
 use super::park;
 use crate::kind::Kind;
 use crate::record::{Fingerprint, GONE};
-use crate::store::edit::{PART_CONSENTS, PART_RECORD};
 use crate::store::Result;
+use crate::store::edit::{PART_CONSENTS, PART_RECORD};
 use crate::verdict::Refusal;
 
 /// What became of a record in a flight.
@@ -109,7 +109,11 @@ pub fn conclude(c: &Connection, flight: i64, rest: &Fate, now: i64) -> Result<()
             back(c, &flight, how)?;
         }
         Fate::Blocked => back(c, &flight, Back::BLOCKED)?,
-        Fate::Unknown { code, next_try, quiet } => {
+        Fate::Unknown {
+            code,
+            next_try,
+            quiet,
+        } => {
             unknown = Some(*quiet);
             back(c, &flight, Back::unknown(code, *next_try))?;
         }
@@ -327,7 +331,13 @@ fn one(c: &Connection, flight: &Flight, id: i64, fate: &Fate, now: i64) -> Resul
         Fate::Parked(refusal) | Fate::ProductUnknown(refusal) => {
             restore_one(c, flight, id, acked)?;
             if newest(c, flight, id, seq, &fingerprint)? {
-                park::put(c, (flight.kind, flight.part, id), &fingerprint, refusal, now)?;
+                park::put(
+                    c,
+                    (flight.kind, flight.part, id),
+                    &fingerprint,
+                    refusal,
+                    now,
+                )?;
                 if matches!(fate, Fate::ProductUnknown(_)) {
                     park::wait_for_product(c, id)?;
                 }
@@ -362,8 +372,10 @@ fn one(c: &Connection, flight: &Flight, id: i64, fate: &Fate, now: i64) -> Resul
             mark = ("unknown", Some(code.as_str()));
         }
     }
-    c.prepare_cached("UPDATE flight_item SET outcome = ?3, code = ?4 WHERE flight = ?1 AND id = ?2")?
-        .execute(params![flight.id, id, mark.0, mark.1])?;
+    c.prepare_cached(
+        "UPDATE flight_item SET outcome = ?3, code = ?4 WHERE flight = ?1 AND id = ?2",
+    )?
+    .execute(params![flight.id, id, mark.0, mark.1])?;
     Ok(())
 }
 
@@ -387,12 +399,7 @@ fn one_acknowledged(
     Ok(())
 }
 
-fn restore_one(
-    c: &Connection,
-    flight: &Flight,
-    id: i64,
-    acked: Option<Fingerprint>,
-) -> Result<()> {
+fn restore_one(c: &Connection, flight: &Flight, id: i64, acked: Option<Fingerprint>) -> Result<()> {
     let Some(acked) = acked else { return Ok(()) };
     let statement = match flight.part {
         PART_CONSENTS => "UPDATE consent SET acked = ?2 WHERE id = ?1 AND acked IS NULL",
@@ -415,7 +422,9 @@ fn newest(
 ) -> Result<bool> {
     if flight.part == PART_CONSENTS {
         return Ok(c
-            .prepare_cached("SELECT EXISTS(SELECT 1 FROM consent WHERE id = ?1 AND fingerprint = ?2)")?
+            .prepare_cached(
+                "SELECT EXISTS(SELECT 1 FROM consent WHERE id = ?1 AND fingerprint = ?2)",
+            )?
             .query_row(params![id, fingerprint], |row| row.get(0))?);
     }
     Ok(c.prepare_cached(
@@ -524,7 +533,11 @@ const UNKNOWN_MS_MAX: i64 = 86_400_000;
 
 /// A record that needs no call: it is as the remote acknowledged it.
 pub(super) fn without_call(c: &Connection, candidate: &Candidate) -> Result<()> {
-    let part = if candidate.consents { PART_CONSENTS } else { PART_RECORD };
+    let part = if candidate.consents {
+        PART_CONSENTS
+    } else {
+        PART_RECORD
+    };
     if !candidate.consents {
         c.prepare_cached(
             "UPDATE record SET acked = ?3, acked_seq = ?4 WHERE kind = ?1 AND source_id = ?2",

@@ -4,8 +4,8 @@ use rusqlite::Connection;
 
 use crate::budget::Kept;
 use crate::plan::Link;
-use crate::store::meta::{self, Pause};
 use crate::store::Result;
+use crate::store::meta::{self, Pause};
 
 const LINK: &str = "link";
 const BUDGET: &str = "budget";
