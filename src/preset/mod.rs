@@ -9,6 +9,7 @@ pub mod header;
 mod language;
 pub mod plain;
 mod recognise;
+pub mod rejects;
 pub mod spec;
 
 use header::Header;
