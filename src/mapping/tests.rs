@@ -676,7 +676,7 @@ fn batches_borders_change_nothing() {
     for dir in ["traps", "connectors", "shops"] {
         for entry in std::fs::read_dir(samples(dir)).unwrap() {
             let path = entry.unwrap().path();
-            if !path.extension().is_some_and(|e| e == "csv") {
+            if path.extension().is_none_or(|e| e != "csv") {
                 continue;
             }
             let bytes = std::fs::read(&path).unwrap();

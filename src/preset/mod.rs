@@ -35,6 +35,8 @@ pub struct Preset {
     pub own: bool,
     /// `None`: the plain format, which each kind has.
     spec: Option<Box<Spec>>,
+    /// The signature's columns in the form that names are compared in.
+    forms: Vec<Vec<String>>,
 }
 
 /// A line of `presets NAME`.
@@ -55,6 +57,7 @@ impl Preset {
             version: *b"plain format 1\0\0",
             own: false,
             spec: None,
+            forms: Vec::new(),
         }
     }
 
@@ -73,6 +76,12 @@ impl Preset {
             kinds,
             version,
             own,
+            forms: spec
+                .signature
+                .all
+                .iter()
+                .map(|names| names.iter().map(|name| spec.likeness.form(name)).collect())
+                .collect(),
             spec: Some(Box::new(spec)),
         }
     }
