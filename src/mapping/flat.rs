@@ -46,14 +46,6 @@ impl Refused {
 }
 
 impl Reading {
-    pub(super) fn is_flat_now(&self) -> bool {
-        self.plan.group.is_none()
-            && self.plan.records.iter().all(RecordPlan::is_flat)
-            && self.plan.special.is_none()
-            && self.plan.records.len() == 1
-            && self.plan.footer != Footer::AfterBlankLine
-    }
-
     pub(super) fn map_flat<L: Line>(
         &mut self,
         row: &L,

@@ -28,6 +28,7 @@ use jiff::civil::Date;
 use crate::config::Folder;
 use crate::preset::Preset;
 use crate::preset::rejects::RejectsColumns;
+use crate::preset::spec::Footer;
 use crate::record::{Batch, FingerprintHasher};
 use crate::reject::Reject;
 use crate::table::{Fault, Row};
@@ -335,6 +336,10 @@ impl Reading {
             return None;
         }
         let mut seed = self.seed.clone();
+        // Two-digit years hang on the year, prices with an end on the day.
+        let today = self.plan.common.today;
+        let day = self.plan.uses_today.then(|| today.to_string());
+        seed.extend_from_slice(format!("{} {day:?}", today.year()).as_bytes());
         for doubt in &self.doubts {
             seed.extend_from_slice(format!("{:?}", doubt.settled).as_bytes());
         }
@@ -345,6 +350,7 @@ impl Reading {
     fn is_flat(&self) -> bool {
         self.plan.group.is_none()
             && self.plan.special.is_none()
+            && self.plan.footer != Footer::AfterBlankLine
             && matches!(&self.plan.records[..], [record] if record.is_flat())
     }
 
@@ -427,7 +433,7 @@ impl Reading {
         batch: &mut Batch,
         rejects: &mut Vec<Reject>,
     ) -> Counts {
-        if self.is_flat_now() {
+        if self.is_flat() {
             self.map_flat(row, batch, rejects)
         } else {
             self.map_grouped(row, lookup, batch, rejects)

@@ -149,6 +149,10 @@ impl Compiler<'_> {
             skips_empty: shop || self.spec.footer == Footer::AfterBlankLine,
             strict: self.spec.manner == Manner::Plain,
             one_parent: shop,
+            uses_today: records
+                .iter()
+                .flat_map(|record| &record.fields)
+                .any(|field| field.source.uses_today()),
             records,
             group,
         })
