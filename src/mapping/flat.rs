@@ -165,6 +165,9 @@ fn put_flat<C: Cells + ?Sized>(
     let key_start = batch.text.len();
     let key = record.key.key(row, &plan.common)?;
     batch.text.push_str(&key);
+    if key.contains("E+") && number::is_scientific(&key) {
+        tally.rounded_keys += 1;
+    }
     let key = key_start..batch.text.len();
     if is_deleted(record.deleted.as_ref(), row, &plan.common)? {
         let values = push_nulls(&mut batch.text, record.fields.len());

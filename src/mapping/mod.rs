@@ -104,6 +104,8 @@ struct Tally {
     uncleared: BTreeMap<String, u64>,
     /// Cells that left their field untouched.
     untouched: BTreeMap<String, u64>,
+    /// Keys that look as if a spreadsheet had rounded them, and were taken as they stand.
+    rounded_keys: u64,
 }
 
 /// What all rows of a table say about a doubtful notation: the order of day and month of a column,
@@ -245,6 +247,13 @@ impl Reading {
         for (header, count) in &self.tally.uncleared {
             notices.push(format!(
                 "{count} blank cells of `{header}` cannot be cleared at the remote; what is stored was kept"
+            ));
+        }
+        if self.tally.rounded_keys > 0 {
+            notices.push(format!(
+                "{} keys look as if a spreadsheet had rounded them (4.00638E+12); they were taken as \
+                 they stand",
+                self.tally.rounded_keys
             ));
         }
         for (header, count) in &self.tally.untouched {

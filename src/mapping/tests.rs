@@ -615,6 +615,91 @@ fn a_misspelt_column_is_told_with_the_nearest_name() {
 }
 
 #[test]
+fn a_key_that_a_spreadsheet_may_have_rounded_is_taken_with_a_notice() {
+    let csv = "source_id,name\n4.00638E+12,Mangled\n1E5,Hose\n";
+    let types = MetadataTypes::default();
+    let read = read_file(
+        csv.as_bytes(),
+        &folder(Kind::Products),
+        &types,
+        &Known::default(),
+        9,
+    );
+    let read = read.unwrap();
+    assert_eq!(read.records.len(), 2);
+    assert!(
+        read.notices[0].starts_with("1 keys look"),
+        "{:?}",
+        read.notices
+    );
+}
+
+#[test]
+fn a_sku_under_two_products_is_stored_under_the_first() {
+    let csv = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Price\n\
+               a,A,Size,S,X1,1.00\nb,B,Size,S,X1,2.00\nb,,,M,X2,-2.00\nc,C,Size,S,X3,3.00\n";
+    check(
+        Kind::Products,
+        csv,
+        &[
+            r#"a attributes=["Size"] name="A" price=100"#,
+            r#"skus X1 attributes.Size="S" price=100 product="a" sku="X1""#,
+            r#"c attributes=["Size"] name="C" price=300"#,
+            r#"skus X3 attributes.Size="S" price=300 product="c" sku="X3""#,
+            "3: group",
+            "4: number Variant Price",
+        ],
+    );
+    let csv = csv.replace("-2.00", "2.00");
+    check(
+        Kind::Products,
+        &csv,
+        &[
+            r#"a attributes=["Size"] name="A" price=100"#,
+            r#"skus X1 attributes.Size="S" price=100 product="a" sku="X1""#,
+            r#"b attributes=["Size"] name="B" price=200"#,
+            r#"skus X2 attributes.Size="M" price=200 product="b" sku="X2""#,
+            r#"c attributes=["Size"] name="C" price=300"#,
+            r#"skus X3 attributes.Size="S" price=300 product="c" sku="X3""#,
+            "3: conflict Variant SKU",
+        ],
+    );
+}
+
+#[test]
+fn variations_of_magento_are_skus_wherever_they_stand() {
+    let csv = "sku,store_view_code,attribute_set_code,product_type,name,price,configurable_variations\n\
+               T-S,,Default,simple,Tee S,10,\nT,,Default,configurable,Tee,,\"sku=T-S,size=S|sku=T-M,size=M\"\n\
+               T-M,,Default,simple,Tee M,11.5,\nT,de,Default,configurable,Hemd,,\n";
+    check(
+        Kind::Products,
+        csv,
+        &[
+            r#"skus T-S attributes.size="S" metadata.name="Tee S" price=1000 product="T" sku="T-S""#,
+            r#"T metadata.product_type="configurable" name="Tee""#,
+            r#"skus T-M attributes.size="M" metadata.name="Tee M" price=1150 product="T" sku="T-M""#,
+        ],
+    );
+}
+
+#[test]
+fn a_refund_alone_is_of_a_known_order_or_none() {
+    let csv = "Date,Time,Time Zone,Item,Qty,Itemization Type,Gross Sales,Discounts,Net Sales,Transaction ID,Event Type,Token\n\
+               2026-07-19,09:05:00,UTC,pin,-1.0,Physical Good,-$4.00,$0.00,-$4.00,T1,Refund,X\n";
+    check(Kind::Orders, csv, &["2: unknown_parent"]);
+    let known = Known {
+        orders: vec!["T1"],
+        ..Known::default()
+    };
+    check_with(
+        &folder(Kind::Orders),
+        &known,
+        csv,
+        &["T1 metadata.refunded=4"],
+    );
+}
+
+#[test]
 fn a_deleted_row_deletes_whatever_else_it_says() {
     check(
         Kind::Products,
