@@ -1,3 +1,5 @@
+//! Reads the arguments and returns a status; what happens in between is `cli`'s.
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

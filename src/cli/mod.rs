@@ -3,14 +3,24 @@
 //! Knows the terminal; no SQL, no HTTP. A command does its work through the modules below, writes
 //! to a `Shell`, and says how it ended; one place turns that into an exit status.
 
+mod accept;
 pub mod args;
+mod backup;
 mod check;
 mod completions;
+mod demo;
+mod import;
 mod init;
 mod listings;
 mod man;
+mod pause;
+mod plan;
 pub mod render;
+mod run;
 mod standin;
+mod status;
+mod sync;
+mod trace;
 
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Read, Write};
@@ -19,6 +29,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use crate::config::{self, Config, Environment, Problems};
+use crate::daemon;
 use crate::store::{self, Store};
 use args::{Cli, Command, Consent, Format};
 
@@ -147,6 +158,17 @@ fn open_store(config: &Config) -> Result<Option<store::Connection>, Failure> {
     Ok(Store::look(&config.state_dir)?)
 }
 
+/// For commands that change something, beside a running daemon or not.
+fn open_for_writing(config: &Config) -> Result<Store, Failure> {
+    Ok(Store::open(&config.state_dir)?)
+}
+
+/// Tells a running daemon that something changed; it watches this file.
+fn wake(config: &Config) {
+    // Without it the daemon finds out at its next rescan.
+    let _ = std::fs::write(config.state_dir.join(daemon::WAKE), b"");
+}
+
 /// Of writing to standard output. Other input and output says what failed, as `Failure::Io`.
 pub fn output_failed(error: std::io::Error) -> Failure {
     match error.kind() {
@@ -163,6 +185,8 @@ pub struct Shell<'s> {
     /// Whether a person reads standard output.
     pub out_is_terminal: bool,
     pub err_is_terminal: bool,
+    /// Whether problems are shown in colours.
+    pub styled: bool,
     /// Whether a person can be asked.
     pub input_is_terminal: bool,
     /// Columns of the terminal.
@@ -180,15 +204,25 @@ impl Shell<'_> {
         Ok(config::load(self.config.as_deref(), &self.environment)?)
     }
 
-    /// A line to standard output.
+    /// A line to standard output, at once.
     pub fn say(&mut self, line: &str) -> Result<(), Failure> {
-        writeln!(self.out, "{line}").map_err(output_failed)
+        writeln!(self.out, "{line}")
+            .and_then(|()| self.out.flush())
+            .map_err(output_failed)
     }
 
     /// A line beside the output: progress, notices.
     pub fn note(&mut self, line: &str) {
         // Nobody can be told that nobody can be told.
         let _ = writeln!(self.err, "{line}");
+    }
+
+    /// An error or a warning that does not end the command.
+    pub fn problem(&mut self, problem: &config::Problem) -> Result<(), Failure> {
+        // So that both streams stay in order on a terminal.
+        self.out.flush().map_err(output_failed)?;
+        let _ = write!(self.err, "{}", problem.render(self.styled));
+        Ok(())
     }
 
     pub fn format(&self, asked: Option<Format>) -> Format {
@@ -261,9 +295,6 @@ const KEY_BYTES_MAX: u64 = 1 << 20;
 
 /// Runs what was typed, with the process's own streams; the exit status.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let stdout = std::io::stdout();
-    let stderr = std::io::stderr();
-    let stdin = std::io::stdin();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -272,16 +303,17 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    let err_is_terminal = stderr.is_terminal();
-    let width = render::terminal_width();
-    let mut out = std::io::BufWriter::new(stdout.lock());
-    let mut err = stderr.lock();
-    let mut input = stdin.lock();
+    // Nothing is locked for long: other threads log to the same streams.
+    let mut out = std::io::BufWriter::new(std::io::stdout());
+    let mut err = std::io::stderr();
+    let mut input = std::io::BufReader::new(std::io::stdin());
+    let styled = anstream::AutoStream::choice(&err) != anstream::ColorChoice::Never;
     let mut shell = Shell {
         out_is_terminal: std::io::stdout().is_terminal(),
-        err_is_terminal,
+        err_is_terminal: err.is_terminal(),
+        styled,
         input_is_terminal: std::io::stdin().is_terminal(),
-        width,
+        width: render::terminal_width(),
         zone: jiff::tz::TimeZone::system(),
         config: cli.config,
         environment: Environment::of_process(),
@@ -292,7 +324,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let ended = dispatch(cli.command, &mut shell);
     let flushed = shell.out.flush().map_err(output_failed);
     let ended = ended.and_then(|status| flushed.map(|()| status));
-    conclude(ended, &mut err, err_is_terminal)
+    conclude(ended, &mut err, styled)
 }
 
 /// The one place that prints a failure, and turns an ending into a status.
@@ -320,27 +352,27 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> 
         Command::Requests(args) => listings::requests(args, shell),
         Command::Find(args) => listings::find(args, shell),
         Command::Standin(args) => standin::run(&args),
-        Command::Run
-        | Command::Sync(_)
-        | Command::Demo(_)
-        | Command::Login(_)
-        | Command::Plan(_)
-        | Command::Import(_)
-        | Command::Status(_)
-        | Command::Todo(_)
-        | Command::Accept(_)
+        Command::Backup(args) => backup::backup(&args, shell),
+        Command::Restore(args) => backup::restore(&args, shell),
+        Command::Run => run::run(shell),
+        Command::Status(args) => status::status(args, shell),
+        Command::Todo(args) => status::todo(args, shell),
+        Command::Plan(args) => plan::run(&args, shell),
+        Command::Import(args) => import::run(&args, shell),
+        Command::Sync(args) => sync::run(&args, shell),
+        Command::Accept(args) => accept::run(&args, shell),
+        Command::Pause(args) => pause::pause(&args, shell),
+        Command::Resume(args) => pause::resume(&args, shell),
+        Command::Trace(args) => trace::run(args, shell),
+        Command::Demo(args) => demo::run(&args, shell),
+        Command::Login(_)
         | Command::Retry(_)
         | Command::Discard(_)
-        | Command::Pause(_)
-        | Command::Resume(_)
         | Command::Revert(_)
-        | Command::Trace(_)
         | Command::Audit(_)
         | Command::Forget(_)
         | Command::Rebind(_)
-        | Command::Presets(_)
-        | Command::Backup(_)
-        | Command::Restore(_) => Err(Failure::Internal("not built yet".to_owned())),
+        | Command::Presets(_) => Err(Failure::Internal("not built yet".to_owned())),
     }
 }
 

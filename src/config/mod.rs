@@ -6,10 +6,13 @@
 
 mod build;
 pub mod credentials;
+mod folder;
 pub mod keys;
 pub mod problem;
 mod read;
+mod table;
 mod target;
+pub mod template;
 pub mod units;
 pub mod url;
 mod value;
@@ -23,8 +26,8 @@ use std::time::Duration;
 
 use crate::kind::Kind;
 
-pub use build::Places;
 pub use problem::{Place, Problem, Problems, Severity};
+pub use table::Places;
 
 /// Where the configuration is, if nobody says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/tillsync/tillsync.toml";
@@ -62,29 +65,38 @@ pub fn file_meant(asked: Option<&Path>, environment: &Environment) -> PathBuf {
 
 /// Reads the configuration and checks it; all its problems in one run.
 pub fn load(asked: Option<&Path>, environment: &Environment) -> Result<Config, Problems> {
-    load_with_places(asked, environment).map(|(config, _)| config)
+    let survey = survey(asked, environment);
+    match survey.problems.0.is_empty() {
+        true => Ok(survey.config),
+        false => Err(survey.problems),
+    }
 }
 
-/// The same, with the place of each setting, for problems that only the outside shows.
-pub fn load_with_places(
-    asked: Option<&Path>,
-    environment: &Environment,
-) -> Result<(Config, Places), Problems> {
+/// What `check` looks at: the configuration as far as it can be read, whatever is wrong with it.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// With defaults in the place of what is wrong: `places` tells which.
+    pub config: Config,
+    pub places: Places,
+    /// Names of the files that were read, the main one first.
+    pub files: Vec<String>,
+    pub problems: Problems,
+}
+
+/// Reads the configuration for looking at it; `load` is for working with it.
+pub fn survey(asked: Option<&Path>, environment: &Environment) -> Survey {
     let main = file_meant(asked, environment);
     let (files, mut problems) = gather(&main);
-    if files.is_empty() {
-        return Err(Problems(problems));
+    let (mut config, places, found) = check(&files, &environment.host);
+    if !files.is_empty() {
+        problems.extend(found);
     }
-    match check(&files, &environment.host) {
-        Ok((mut config, places)) if problems.is_empty() => {
-            config.file = Some(main);
-            Ok((config, places))
-        }
-        Ok(_) => Err(Problems(problems)),
-        Err(found) => {
-            problems.extend(found.0);
-            Err(Problems(problems))
-        }
+    config.file = Some(main);
+    Survey {
+        config,
+        places,
+        files: files.into_iter().map(|file| file.name).collect(),
+        problems: Problems(problems),
     }
 }
 
@@ -95,24 +107,25 @@ pub fn parse(name: &str, text: &str, host: &str) -> Result<Config, Problems> {
         folder: PathBuf::from("/"),
         text: text.to_owned(),
     };
-    check(&[file], host).map(|(config, _)| config)
+    let (config, _, problems) = check(&[file], host);
+    match problems.is_empty() {
+        true => Ok(config),
+        false => Err(Problems(problems)),
+    }
 }
 
-fn check(files: &[read::File], host: &str) -> Result<(Config, Places), Problems> {
+/// What the files say, and all problems in the order of their places.
+fn check(files: &[read::File], host: &str) -> (Config, Places, Vec<Problem>) {
     let (raw, mut problems) = read::read(files);
     let (config, places, unfit) = build::build(files, &raw, host);
     problems.extend(unfit);
-    if problems.is_empty() {
-        return Ok((config, places));
-    }
-    let order = |problem: &Problem| {
+    problems.sort_by_key(|problem| {
         problem.place.as_ref().map(|place| {
             let file = files.iter().position(|file| file.name == place.file);
             (file, place.line, place.column)
         })
-    };
-    problems.sort_by_key(order);
-    Err(Problems(problems))
+    });
+    (config, places, problems)
 }
 
 /// The main file, and what stands in `conf.d` beside it, in the order of the names.
@@ -196,6 +209,34 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
     Problem::error(None, message).advice(advice)
 }
 
+/// Name and text of each file of the user's own source formats. A folder that is not there holds none.
+pub fn user_presets(dir: &Path) -> Result<Vec<(String, String)>, Problems> {
+    let fault = |path: &Path, error: &std::io::Error| {
+        Problems(vec![Problem::error(
+            None,
+            format!("{}: {}", path.display(), why(error)),
+        )])
+    };
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(fault(dir, &error)),
+    };
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    paths.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "toml")
+    });
+    paths.sort();
+    let read = |path: PathBuf| match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path.display().to_string(), text)),
+        Err(error) => Err(fault(&path, &error)),
+    };
+    paths.into_iter().map(read).collect()
+}
+
 /// An error of the file system in words.
 pub fn why(error: &std::io::Error) -> String {
     use std::io::ErrorKind::{
@@ -234,7 +275,7 @@ impl Config {
 impl Folder {
     /// All defaults: for files that are taken in by hand, `--kind K --preset P`.
     pub fn with_defaults(name: &str, path: &Path, kind: Kind) -> Folder {
-        build::folder_with_defaults(name, path, kind)
+        folder::with_defaults(name, path, kind)
     }
 }
 

@@ -190,13 +190,24 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
     let lower = written.to_lowercase();
     known
         .into_iter()
-        .map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name))
+        .map(|name| (likeness(&lower, &name.to_lowercase()), name))
         .filter(|(likeness, _)| *likeness >= NEAREST_LIKENESS_MIN)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, name)| name)
 }
 
-/// By Jaro and Winkler, 0 to 1; below it a guess misleads more than it helps (`port` is not `path`).
+/// 0 to 1. A single slip of a short word weighs too much with Jaro and Winkler.
+fn likeness(one: &str, other: &str) -> f64 {
+    let slip = one.chars().count() > 2 && strsim::damerau_levenshtein(one, other) == 1;
+    let likeness = strsim::jaro_winkler(one, other);
+    if slip {
+        likeness.max(NEAREST_LIKENESS_MIN)
+    } else {
+        likeness
+    }
+}
+
+/// By Jaro and Winkler; below it a guess misleads more than it helps (`port` is not `path`).
 const NEAREST_LIKENESS_MIN: f64 = 0.84;
 
 /// Characters that a terminal would obey, or that make a text look like another, as escapes.

@@ -58,7 +58,7 @@ pub struct Fault {
 }
 
 /// What becomes of the answer. In JSON: `"slow 500"`, `"cut 10"`, `"trickle 5"`, `"late 20000"`,
-/// `"reset"`, `"hang"`, or the sentences of the scripts.
+/// `"early 100"`, `"reset"`, `"hang"`, or the sentences of the scripts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Then {
     #[default]
@@ -71,6 +71,8 @@ pub enum Then {
     Cut(usize),
     /// The connection is reset without any.
     Reset,
+    /// The connection is reset when so many bytes of the request's body have been read.
+    Early(usize),
     /// Nothing comes, the connection stays open.
     Hang,
     /// Nothing comes, and the remote takes the request in only so many milliseconds later.
@@ -92,6 +94,7 @@ impl Then {
         }
         let (word, number) = text.split_once(' ').unwrap_or((&text, ""));
         let ms = number.trim().parse::<i64>().ok();
+        let bytes = number.trim().parse::<usize>().ok();
         match word {
             "answer" => Some(Self::Answer),
             "reset" => Some(Self::Reset),
@@ -99,9 +102,8 @@ impl Then {
             "slow" => ms.map(Self::Slow),
             "trickle" => ms.map(Self::Trickle),
             "late" => ms.map(Self::Late),
-            "cut" => ms
-                .and_then(|bytes| usize::try_from(bytes).ok())
-                .map(Self::Cut),
+            "cut" => bytes.map(Self::Cut),
+            "early" => bytes.map(Self::Early),
             _ => None,
         }
     }
@@ -359,6 +361,12 @@ impl Fault {
         !unbounded
     }
 
+    fn spend(&mut self) {
+        if let Some(count) = &mut self.count {
+            *count -= 1;
+        }
+    }
+
     fn fits(&self, call: &Call, now_ms: i64) -> bool {
         let spent = self.count == Some(0);
         let in_time = self.from_ms.is_none_or(|from| now_ms >= from)
@@ -423,9 +431,7 @@ impl Faults {
         let fault = self.faults.iter_mut().find(|fault| {
             fault.fits(call, now_ms) && fault.chance.is_none_or(|chance| random.chance(chance))
         })?;
-        if let Some(count) = &mut fault.count {
-            *count -= 1;
-        }
+        fault.spend();
         Some(Strike {
             status: fault.status,
             headers: fault.headers.clone(),
@@ -433,6 +439,28 @@ impl Faults {
             apply: fault.apply,
             then: fault.then,
         })
+    }
+
+    /// What ends this call before its body is read, if anything does.
+    pub(super) fn early(&mut self, call: &Call, now_ms: i64, random: &mut Random) -> Option<usize> {
+        for fault in self
+            .faults
+            .iter_mut()
+            .filter(|fault| fault.fits(call, now_ms))
+        {
+            match (fault.then, fault.chance) {
+                // The call is this one's, once it is there.
+                (then, None) if !matches!(then, Then::Early(_)) => return None,
+                (Then::Early(bytes), chance)
+                    if chance.is_none_or(|chance| random.chance(chance)) =>
+                {
+                    fault.spend();
+                    return Some(bytes);
+                }
+                _ => {}
+            }
+        }
+        None
     }
 
     /// Whether a record is refused; `whole` asks for the rules by which its whole body is.

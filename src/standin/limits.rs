@@ -24,6 +24,12 @@ pub(super) struct Limits {
     pub(super) refused: u64,
 }
 
+/// A limit that is used up, and until when.
+pub(super) struct Over {
+    kind: &'static str,
+    pub(super) until_ms: i64,
+}
+
 #[derive(Debug, Default)]
 struct Window {
     begun_ms: i64,
@@ -47,7 +53,7 @@ impl Limits {
         settings: &Settings,
         bulk: bool,
         now_ms: i64,
-    ) -> Result<(), Reply> {
+    ) -> Result<(), Over> {
         self.turn(settings, now_ms);
         let limit = &settings.limit;
         let cycle_over = limit
@@ -61,12 +67,18 @@ impl Limits {
         if cycle_over {
             self.refused += 1;
             let until = self.cycle_ends_ms.unwrap_or(now_ms);
-            return Err(too_many(settings, "api_calls_cycle", until, now_ms));
+            return Err(Over {
+                kind: "api_calls_cycle",
+                until_ms: until,
+            });
         }
         if window.used >= most {
             self.refused += 1;
             let until = window.begun_ms + limit.period.ms();
-            return Err(too_many(settings, kind, until, now_ms));
+            return Err(Over {
+                kind,
+                until_ms: until,
+            });
         }
         window.used += 1;
         self.cycle_used += 1;
@@ -87,13 +99,12 @@ impl Limits {
         calls - taken
     }
 
-    /// The headers of each answer (API.md, Limits).
+    /// The headers of each answer (API.md, Limits); `next_ms` is when the next call may be made.
     pub(super) fn headers(
         &self,
         settings: &Settings,
         bulk: bool,
-        counted: bool,
-        now_ms: i64,
+        next_ms: i64,
         headers: &mut Vec<(String, String)>,
     ) {
         let (window, most) = if bulk {
@@ -101,17 +112,12 @@ impl Limits {
         } else {
             (&self.calls, settings.limit.calls)
         };
-        let next_ms = if counted {
-            now_ms
-        } else {
-            window.begun_ms + settings.limit.period.ms()
-        };
         let values = match settings.headers {
             Headers::None => return,
             Headers::Normal => [
                 most.to_string(),
                 most.saturating_sub(window.used).to_string(),
-                next_ms.div_euclid(1000).to_string(),
+                whole_seconds(next_ms).to_string(),
             ],
             Headers::Absurd => ["-1".into(), "99999999999999999999".into(), "soon".into()],
         };
@@ -143,7 +149,9 @@ fn bulk_calls(settings: &Settings) -> u64 {
     settings.limit.bulk_calls.unwrap_or(settings.limit.calls)
 }
 
-fn too_many(settings: &Settings, kind: &str, until_ms: i64, now_ms: i64) -> Reply {
+/// What is answered to a call over its limit.
+pub(super) fn too_many(settings: &Settings, over: &Over, now_ms: i64) -> Reply {
+    let Over { kind, until_ms } = *over;
     let mut reply = Reply::json(
         429,
         // A string, as the document has it for bulk calls; `key` and `details` may lack
@@ -158,7 +166,7 @@ fn too_many(settings: &Settings, kind: &str, until_ms: i64, now_ms: i64) -> Repl
         },
     );
     if settings.headers != Headers::None {
-        let wait_s = (until_ms - now_ms).max(0).div_euclid(1000) + 1;
+        let wait_s = whole_seconds((until_ms - now_ms).max(0));
         let retry_after = if settings.retry_after_as_date {
             http_date(now_ms + wait_s * 1000)
         } else {
@@ -170,6 +178,11 @@ fn too_many(settings: &Settings, kind: &str, until_ms: i64, now_ms: i64) -> Repl
             .push(("X-Rate-Limit-Type".into(), kind.into()));
     }
     reply
+}
+
+/// Rounded up: a second too early is a refusal more.
+fn whole_seconds(ms: i64) -> i64 {
+    ms.saturating_add(999).div_euclid(1000)
 }
 
 /// `Wed, 26 Aug 2026 10:02:00 GMT`.

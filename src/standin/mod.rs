@@ -22,13 +22,16 @@ mod lists;
 mod log;
 mod metadata;
 mod orders;
+mod outcome;
 mod random;
 mod refusal;
 mod route;
 pub mod server;
-mod settings;
+pub mod settings;
 mod shape;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -41,7 +44,7 @@ pub use settings::{Credentials, Headers, Limit, Period, Settings};
 
 use faults::Strike;
 use jobs::Jobs;
-use limits::Limits;
+use limits::{Limits, too_many};
 use log::Log;
 use random::Random;
 use refusal::Refusal;
@@ -139,7 +142,7 @@ pub enum Delivery {
     Whole,
     /// It arrives after so many milliseconds.
     After(i64),
-    /// Head and so many bytes of the body arrive, then the connection is reset.
+    /// Head and so many bytes of the body arrive, then the connection is closed.
     Cut(usize),
     /// One byte of it in so many milliseconds.
     Trickle(i64),
@@ -250,10 +253,19 @@ impl Remote {
                 let call = Call::of(&request);
                 self.take(&call, due);
             } else {
-                self.work_off(due);
+                self.work_off(Vec::new(), due);
             }
         }
         self.finish_exports(now_ms);
+    }
+
+    /// Whether a fault ends this request, of which only the head is there, before it is read whole:
+    /// after how many bytes of its body. Such a request is logged without body and answer.
+    pub fn breaks_early(&mut self, head: &Request, now_ms: i64) -> Option<usize> {
+        let call = Call::of(head);
+        let bytes = self.faults.early(&call, now_ms, &mut self.random)?;
+        self.log.arrived(head, &call, now_ms);
+        Some(bytes)
     }
 
     /// The tills' own calls: they count against the same limit. Returns how many were refused.
@@ -322,17 +334,12 @@ impl Remote {
         if !self.admits(call) {
             return self.refused(Refusal::unauthorized());
         }
-        let (mut reply, counted) = match self.limits.spend(&self.settings, call.is_bulk(), now_ms) {
-            Err(limited) => (limited, false),
-            Ok(()) => (self.act(call, now_ms), true),
+        let (mut reply, next_ms) = match self.limits.spend(&self.settings, call.is_bulk(), now_ms) {
+            Ok(()) => (self.act(call, now_ms), now_ms),
+            Err(over) => (too_many(&self.settings, &over, now_ms), over.until_ms),
         };
-        self.limits.headers(
-            &self.settings,
-            call.is_bulk(),
-            counted,
-            now_ms,
-            &mut reply.headers,
-        );
+        self.limits
+            .headers(&self.settings, call.is_bulk(), next_ms, &mut reply.headers);
         reply
     }
 
@@ -362,6 +369,8 @@ impl Remote {
         let reply = own.or(real).unwrap_or_default();
         let delivery = match strike.then {
             Then::Answer => Delivery::Whole,
+            // Over a socket it meets the request before it is read whole.
+            Then::Early(_) => Delivery::Reset,
             Then::Slow(ms) => Delivery::After(ms),
             Then::Trickle(ms) => Delivery::Trickle(ms),
             Then::Cut(bytes) => Delivery::Cut(bytes),

@@ -190,6 +190,14 @@ async fn converse(mut stream: TcpStream, remote: &Mutex<Remote>) -> io::Result<(
         if head.expects_continue {
             stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
+        let early = match head.request.target.starts_with(PREFIX) {
+            true => None,
+            false => locked(remote).breaks_early(&head.request, now_ms()),
+        };
+        if let Some(bytes) = early {
+            read_body(&mut stream, &mut unread, bytes.min(head.length)).await?;
+            return reset(&stream);
+        }
         let body = read_body(&mut stream, &mut unread, head.length).await?;
         let request = Request {
             body,
@@ -262,7 +270,7 @@ fn parse(bytes: &[u8]) -> Option<Head> {
         .collect();
     let request = Request {
         method: parsed.method?.to_owned(),
-        target: parsed.path?.to_owned(),
+        target: origin_form(parsed.path?).to_owned(),
         headers,
         body: Arc::new([]),
     };
@@ -282,6 +290,14 @@ fn parse(bytes: &[u8]) -> Option<Head> {
         expects_continue: says("expect", "100-continue"),
         request,
     })
+}
+
+/// `http://host/path`, as a client sends it that takes this for its proxy, is `/path`.
+fn origin_form(target: &str) -> &str {
+    let Some(rest) = target.strip_prefix("http://") else {
+        return target;
+    };
+    rest.find('/').map_or("/", |slash| &rest[slash..])
 }
 
 async fn read_body(
@@ -315,18 +331,13 @@ async fn deliver(stream: &mut TcpStream, answer: Answer, keep_alive: bool) -> io
             Ok(true)
         }
         Delivery::Cut(most) => {
-            let head = bytes(&reply, keep_alive).len() - reply.body.len();
-            let cut = head + reply.body.len().saturating_sub(1).min(most);
-            stream.write_all(&bytes(&reply, keep_alive)[..cut]).await?;
-            stream.flush().await?;
+            let whole = bytes(&reply, keep_alive);
+            let left_out = reply.body.len() - reply.body.len().saturating_sub(1).min(most);
+            stream.write_all(&whole[..whole.len() - left_out]).await?;
             // A reset takes away what the client has not read yet; a closing does not.
             stream.shutdown().await.map(|()| false)
         }
-        Delivery::Reset => {
-            // Nothing lingers: closing such a socket sends a reset.
-            stream.set_zero_linger()?;
-            Ok(false)
-        }
+        Delivery::Reset => reset(stream).map(|()| false),
         Delivery::Hang => {
             // Until the client has enough.
             let mut ignored = [0; 1024];
@@ -334,6 +345,11 @@ async fn deliver(stream: &mut TcpStream, answer: Answer, keep_alive: bool) -> io
             Ok(false)
         }
     }
+}
+
+/// Nothing lingers: closing such a socket sends a reset.
+fn reset(stream: &TcpStream) -> io::Result<()> {
+    stream.set_zero_linger()
 }
 
 async fn pause(ms: i64) {

@@ -1,8 +1,9 @@
 //! The counts that `status`, the page and the metrics show.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
-use super::Result;
+use super::files::{self, FileState};
+use super::{Result, tally};
 use crate::kind::Kind;
 
 /// A number for each kind.
@@ -27,7 +28,7 @@ impl PerKind {
 pub struct Counts {
     /// Records that are not deleted here.
     pub stored: PerKind,
-    /// Those in flight included.
+    /// Those in flight included. A record whose consents alone wait counts, too.
     pub pending: PerKind,
     pub in_flight: PerKind,
     pub parked: PerKind,
@@ -46,6 +47,74 @@ pub struct Counts {
     pub last_error: Option<(i64, Option<u16>, Option<String>)>,
 }
 
-pub fn counts(_c: &Connection) -> Result<Counts> {
-    todo!()
+pub fn counts(c: &Connection) -> Result<Counts> {
+    let mut counts = Counts {
+        stored: tally::stored(c)?,
+        ..Counts::default()
+    };
+    queue(c, &mut counts)?;
+    count_files(c, &mut counts)?;
+    counts.last_delivered = c
+        .prepare_cached(
+            "SELECT max(f.ended) FROM (SELECT id, ended FROM flight ORDER BY id DESC LIMIT 256) f
+             WHERE EXISTS (SELECT 1 FROM flight_item i WHERE i.flight = f.id AND i.outcome = 'acknowledged')",
+        )?
+        .query_row([], |row| row.get(0))?;
+    counts.last_error = c
+        .prepare_cached(
+            "SELECT at, status, verdict FROM request
+             WHERE status >= 400 OR status IS NULL AND duration_ms IS NOT NULL ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    Ok(counts)
+}
+
+fn queue(c: &Connection, counts: &mut Counts) -> Result<()> {
+    let mut statement = c.prepare_cached(
+        "SELECT kind, count(*), count(flight), min(since) FROM pending p
+         WHERE part = 0 OR NOT EXISTS (
+           SELECT 1 FROM pending o WHERE o.kind = p.kind AND o.part = 0 AND o.id = p.id)
+         GROUP BY kind",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let kind = files::kind(row.get(0)?)?;
+        counts.pending.set(kind, row.get::<_, i64>(1)? as u64);
+        counts.in_flight.set(kind, row.get::<_, i64>(2)? as u64);
+        let since: i64 = row.get(3)?;
+        counts.oldest_pending = Some(counts.oldest_pending.map_or(since, |o| o.min(since)));
+    }
+    let mut statement = c.prepare_cached(
+        // Other content of it is in the queue already: then it is parked no longer.
+        "SELECT kind, count(DISTINCT id) FROM parked p WHERE NOT EXISTS (
+           SELECT 1 FROM pending o WHERE o.kind = p.kind AND o.part = p.part AND o.id = p.id)
+         GROUP BY kind",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let kind = files::kind(row.get(0)?)?;
+        counts.parked.set(kind, row.get::<_, i64>(1)? as u64);
+    }
+    Ok(())
+}
+
+fn count_files(c: &Connection, counts: &mut Counts) -> Result<()> {
+    let mut statement =
+        c.prepare_cached("SELECT state, count(*), sum(rejected) FROM file GROUP BY state")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let state: String = row.get(0)?;
+        let files = row.get::<_, i64>(1)? as u64;
+        counts.rejected += row.get::<_, i64>(2)? as u64;
+        match FileState::from_name(&state) {
+            Some(FileState::Waiting) => counts.waiting = files,
+            Some(FileState::Reading) => counts.reading = files,
+            Some(FileState::Held) => counts.held = files,
+            Some(FileState::Stored) => counts.stored_files = files,
+            Some(FileState::Unreadable) => counts.unreadable = files,
+            Some(FileState::Discarded | FileState::Reverted) | None => {}
+        }
+    }
+    Ok(())
 }

@@ -1,11 +1,12 @@
 //! Rows of the listings, newest first, one after another: nothing is gathered in memory.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row, params};
 
 use super::Result;
-use super::files::FileRow;
+use super::edit::{PART_CONSENTS, Shapes};
+use super::files::{FILE_SQL, FileRow, damaged, file_row};
 use crate::kind::Kind;
-use crate::record::{Op, Patch};
+use crate::record::{Content, Op, Patch};
 
 /// What a listing is narrowed to. All that is named has to fit.
 #[derive(Clone, Debug, Default)]
@@ -86,61 +87,257 @@ pub struct RequestRow {
     pub duration_ms: Option<u64>,
 }
 
-/// Calls `each` for a row after another until it says `false`.
-pub fn files(
-    _c: &Connection,
-    _filter: &Filter,
-    _each: &mut dyn FnMut(FileRow) -> bool,
-) -> Result<()> {
-    todo!()
+/// Counts down the rows that a listing may give.
+struct Left(u64);
+
+impl Left {
+    fn of(filter: &Filter) -> Left {
+        Left(filter.limit.unwrap_or(u64::MAX))
+    }
+
+    /// Gives a row to `each`; `false`: it was the last.
+    fn give<T>(&mut self, row: T, each: &mut dyn FnMut(T) -> bool) -> bool {
+        if self.0 == 0 {
+            return false;
+        }
+        self.0 -= 1;
+        each(row) && self.0 > 0
+    }
 }
 
+/// Files by number, newest first. Calls `each` for one row after another until it says `false`.
+pub fn files(c: &Connection, filter: &Filter, each: &mut dyn FnMut(FileRow) -> bool) -> Result<()> {
+    let sql = format!(
+        "{FILE_SQL} WHERE (?1 IS NULL OR f.kind = ?1) AND (?2 IS NULL OR f.id = ?2)
+           AND (?3 IS NULL OR f.seen >= ?3) ORDER BY f.id DESC LIMIT ?4"
+    );
+    let mut statement = c.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![
+        filter.kind.map(Kind::code),
+        filter.file,
+        filter.since,
+        limit(filter)
+    ])?;
+    while let Some(row) = rows.next()? {
+        if !each(file_row(row)?) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The newest file first, its rows in their order.
 pub fn rejects(
-    _c: &Connection,
-    _filter: &Filter,
-    _each: &mut dyn FnMut(RejectRow) -> bool,
+    c: &Connection,
+    filter: &Filter,
+    each: &mut dyn FnMut(RejectRow) -> bool,
 ) -> Result<()> {
-    todo!()
+    let mut left = Left::of(filter);
+    let mut of_file = c.prepare_cached(
+        "SELECT member, line, column, code, reason FROM reject WHERE file = ?1 ORDER BY member, line, n",
+    )?;
+    let mut statement = c.prepare_cached(
+        "SELECT id, name, kind FROM file WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR id = ?2)
+           AND (?3 IS NULL OR seen >= ?3) ORDER BY id DESC",
+    )?;
+    let mut files = statement.query(params![
+        filter.kind.map(Kind::code),
+        filter.file,
+        filter.since
+    ])?;
+    while let Some(file) = files.next()? {
+        let (id, name, kind): (i64, String, i64) = (file.get(0)?, file.get(1)?, file.get(2)?);
+        let mut rows = of_file.query([id])?;
+        while let Some(row) = rows.next()? {
+            let reject = RejectRow {
+                file: id,
+                name: name.clone(),
+                kind: super::files::kind(kind)?,
+                member: row.get(0)?,
+                line: row.get::<_, i64>(1)? as u64,
+                column: row.get(2)?,
+                code: row.get(3)?,
+                reason: row.get(4)?,
+            };
+            if !left.give(reject, each) {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }
 
-pub fn changes(
-    _c: &Connection,
-    _filter: &Filter,
-    _each: &mut dyn FnMut(ChangeRow) -> bool,
-) -> Result<()> {
-    todo!()
-}
-
+/// What waits longest stands last.
 pub fn pending(
-    _c: &Connection,
-    _filter: &Filter,
-    _each: &mut dyn FnMut(PendingRow) -> bool,
+    c: &Connection,
+    filter: &Filter,
+    each: &mut dyn FnMut(PendingRow) -> bool,
 ) -> Result<()> {
-    todo!()
+    let mut left = Left::of(filter);
+    // The order is found over small rows, and the rest is looked up: there may be millions.
+    let mut statement = c.prepare_cached(
+        "SELECT p.kind, p.part, p.id, p.since, p.flight, p.attempts, p.next_try, p.last_error,
+                d.source_id, r.seq, r.file
+         FROM (SELECT kind, part, id FROM pending
+               WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR since >= ?2)
+               ORDER BY since DESC, id DESC, part) o
+         CROSS JOIN pending p ON p.kind = o.kind AND p.part = o.part AND p.id = o.id
+         CROSS JOIN document d ON d.id = p.id
+         CROSS JOIN record r ON r.kind = d.kind AND r.source_id = d.source_id
+         WHERE (?3 IS NULL OR d.source_id = ?3) AND (?4 IS NULL OR r.file = ?4)",
+    )?;
+    let mut rows = statement.query(params![
+        filter.kind.map(Kind::code),
+        filter.since,
+        filter.key,
+        filter.file
+    ])?;
+    while let Some(row) = rows.next()? {
+        let next_try: i64 = row.get(6)?;
+        let pending = PendingRow {
+            kind: super::files::kind(row.get(0)?)?,
+            key: row.get(8)?,
+            seq: row.get(9)?,
+            consents: row.get::<_, i64>(1)? == PART_CONSENTS,
+            since: row.get(3)?,
+            attempts: row.get(5)?,
+            next_try: (next_try > 0).then_some(next_try),
+            last_error: row.get(7)?,
+            in_flight: row.get::<_, Option<i64>>(4)?.is_some(),
+        };
+        if !left.give(pending, each) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 pub fn parked(
-    _c: &Connection,
-    _filter: &Filter,
-    _each: &mut dyn FnMut(ParkedRow) -> bool,
+    c: &Connection,
+    filter: &Filter,
+    each: &mut dyn FnMut(ParkedRow) -> bool,
 ) -> Result<()> {
-    todo!()
+    // What other content put into the queue again is parked no longer.
+    let mut statement = c.prepare_cached(
+        "SELECT p.kind, p.part, p.since, p.code, p.message, p.request_id, d.source_id
+         FROM parked p JOIN document d ON d.id = p.id
+         JOIN record r ON r.kind = d.kind AND r.source_id = d.source_id
+         WHERE NOT EXISTS (
+             SELECT 1 FROM pending o WHERE o.kind = p.kind AND o.part = p.part AND o.id = p.id)
+           AND (?1 IS NULL OR p.kind = ?1) AND (?2 IS NULL OR d.source_id = ?2)
+           AND (?3 IS NULL OR r.file = ?3) AND (?4 IS NULL OR p.since >= ?4)
+         ORDER BY p.since DESC, p.id DESC, p.part LIMIT ?5",
+    )?;
+    let mut rows = statement.query(params![
+        filter.kind.map(Kind::code),
+        filter.key,
+        filter.file,
+        filter.since,
+        limit(filter)
+    ])?;
+    while let Some(row) = rows.next()? {
+        let parked = ParkedRow {
+            kind: super::files::kind(row.get(0)?)?,
+            key: row.get(6)?,
+            consents: row.get::<_, i64>(1)? == PART_CONSENTS,
+            since: row.get(2)?,
+            code: row.get(3)?,
+            message: row.get(4)?,
+            request_id: row.get(5)?,
+        };
+        if !each(parked) {
+            break;
+        }
+    }
+    Ok(())
 }
 
+/// The log of requests; of one record with `kind` and `key`, of one file with `file`.
 pub fn requests(
-    _c: &Connection,
-    _filter: &Filter,
-    _each: &mut dyn FnMut(RequestRow) -> bool,
+    c: &Connection,
+    filter: &Filter,
+    each: &mut dyn FnMut(RequestRow) -> bool,
 ) -> Result<()> {
-    todo!()
+    let mut statement = c.prepare_cached(
+        "SELECT q.id, q.at, q.method, q.path, q.records, q.status, q.verdict, q.request_id, q.duration_ms
+         FROM request q
+         WHERE (?1 IS NULL OR EXISTS (SELECT 1 FROM flight f WHERE f.id = q.flight AND f.kind = ?1))
+           AND (?2 IS NULL OR EXISTS (
+             SELECT 1 FROM flight_item i JOIN document d ON d.id = i.id
+             WHERE i.flight = q.flight AND d.source_id = ?2))
+           AND (?3 IS NULL OR EXISTS (
+             SELECT 1 FROM flight_item i JOIN document d ON d.id = i.id
+             LEFT JOIN change ch ON ch.seq = i.seq
+             WHERE i.flight = q.flight AND coalesce(ch.file, d.file) = ?3))
+           AND (?4 IS NULL OR q.at >= ?4)
+         ORDER BY q.id DESC LIMIT ?5",
+    )?;
+    let mut rows = statement.query(params![
+        filter.kind.map(Kind::code),
+        filter.key,
+        filter.file,
+        filter.since,
+        limit(filter)
+    ])?;
+    while let Some(row) = rows.next()? {
+        if !each(request_row(row)?) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn request_row(row: &Row<'_>) -> Result<RequestRow> {
+    Ok(RequestRow {
+        id: row.get(0)?,
+        at: row.get(1)?,
+        method: row.get(2)?,
+        path: row.get(3)?,
+        records: row.get::<_, i64>(4)? as u64,
+        status: row.get(5)?,
+        verdict: row.get(6)?,
+        request_id: row.get(7)?,
+        duration_ms: row.get::<_, Option<i64>>(8)?.map(|ms| ms as u64),
+    })
+}
+
+fn limit(filter: &Filter) -> i64 {
+    filter
+        .limit
+        .map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
 /// Keys of stored customers whose e-mail, phone or name holds `text`, without regard to case.
 pub fn find(
-    _c: &Connection,
-    _text: &str,
-    _limit: Option<u64>,
-    _each: &mut dyn FnMut(&str) -> bool,
+    c: &Connection,
+    text: &str,
+    limit: Option<u64>,
+    each: &mut dyn FnMut(&str) -> bool,
 ) -> Result<()> {
-    todo!()
+    let wanted = text.trim().to_lowercase();
+    let mut left = limit.unwrap_or(u64::MAX);
+    let mut shapes = Shapes::default();
+    let mut statement = c.prepare_cached(
+        "SELECT d.source_id, d.shape, d.vals FROM record r JOIN document d ON d.id = r.id
+         WHERE r.kind = ?1 AND r.gone = 0 ORDER BY r.source_id",
+    )?;
+    let mut rows = statement.query([Kind::Customers.code()])?;
+    while left > 0
+        && let Some(row) = rows.next()?
+    {
+        let fields = shapes.fields(c, row.get(1)?)?;
+        let vals = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
+        let content = Content::decode(&fields, vals).ok_or_else(|| damaged("a document"))?;
+        let holds = ["email", "phone", "name"].iter().any(|field| {
+            let json = content.get(field).unwrap_or_default();
+            serde_json::from_str::<String>(json).is_ok_and(|t| t.to_lowercase().contains(&wanted))
+        });
+        if holds {
+            left -= 1;
+            if !each(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?) {
+                break;
+            }
+        }
+    }
+    Ok(())
 }

@@ -4,18 +4,27 @@
 //! typed request over; requests that wait together are committed together.
 
 mod apply;
+pub mod backup;
 mod compare;
 mod counts;
+pub(crate) mod edit;
 mod files;
+pub mod flight;
+mod history;
 mod intake;
 mod known;
 mod listing;
 mod lookup;
 pub mod meta;
+mod present;
+mod scratch;
 pub mod status;
+mod tally;
 mod trace;
+mod undo;
 mod writer;
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,15 +34,17 @@ use rusqlite::OpenFlags;
 /// One that reads beside the writer, for this module's functions.
 pub use rusqlite::Connection;
 
-pub use compare::{Comparer, Outcome};
+pub use compare::{Compared, Comparer, Outcome, brought};
 pub use counts::{Counts as StoreCounts, PerKind, counts};
 pub use files::{Arrival, FileRow, FileState, StoredReject, file};
+pub use history::changes;
 pub use intake::{Begin, Counts, Finish, IntakeSession, Missing};
 pub use known::KnownRows;
 pub use listing::{ChangeRow, Filter, ParkedRow, PendingRow, RejectRow, RequestRow};
-pub use listing::{changes, files, find, parked, pending, rejects, requests};
+pub use listing::{files, find, parked, pending, rejects, requests};
 pub use lookup::StoreLookup;
-pub use trace::{Trace, TracedChange, TracedFlight, trace};
+pub use trace::{Trace, TracedFlight, trace};
+pub use undo::{Left, Reverted};
 pub use writer::Writer;
 
 /// The number of the newest migration; `PRAGMA user_version` of a store that is up to date.
@@ -83,6 +94,12 @@ impl From<rusqlite::Error> for Error {
         let Some(code) = error.sqlite_error_code() else {
             return Error::Statement(error.to_string());
         };
+        if let rusqlite::Error::SqliteFailure(failure, _) = &error
+            && failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+        {
+            // No room for the WAL's index: the disk is full, not failing.
+            return Error::Full;
+        }
         match code {
             DiskFull => Error::Full,
             DatabaseBusy | DatabaseLocked => Error::Busy,
@@ -103,6 +120,7 @@ impl Store {
     /// Opens, creates or migrates the database in `state_dir`.
     pub fn open(state_dir: &Path) -> Result<Store> {
         let path = state_dir.join(DATABASE);
+        refuse_newer_file(&path)?;
         let mut connection = Connection::open(&path).map_err(|e| Error::Open {
             path: path.clone(),
             reason: e.to_string(),
@@ -143,9 +161,16 @@ impl Store {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    fn state_dir(&self) -> &Path {
+        self.path
+            .parent()
+            .expect("the database lies in a directory")
+    }
 }
 
 fn open_reader(path: &Path) -> Result<Connection> {
+    refuse_newer_file(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| Error::Open {
         path: path.to_owned(),
@@ -156,9 +181,25 @@ fn open_reader(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Before any write: a newer database stays byte for byte as it is.
+/// Before SQLite opens the file, which makes others beside it: a newer database stays as it is. What
+/// its WAL holds is seen by `refuse_newer` alone.
+fn refuse_newer_file(path: &Path) -> Result<()> {
+    // `user_version` in the database's header: four bytes, big endian (sqlite.org/fileformat.html).
+    const AT: u64 = 60;
+    let mut bytes = [0; 4];
+    let read = std::fs::File::open(path).and_then(|file| file.read_exact_at(&mut bytes, AT));
+    match read {
+        Ok(()) => refuse_version(i64::from(i32::from_be_bytes(bytes))),
+        // Not there, or empty: SQLite says what is to be said.
+        Err(_) => Ok(()),
+    }
+}
+
 fn refuse_newer(connection: &Connection) -> Result<()> {
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    refuse_version(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+fn refuse_version(found: i64) -> Result<()> {
     if found > SCHEMA_VERSION {
         return Err(Error::Newer {
             found,
@@ -198,3 +239,6 @@ fn migrate(connection: &mut Connection) -> Result<()> {
     transaction.commit()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

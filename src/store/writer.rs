@@ -1,39 +1,90 @@
 //! The thread that owns the writing connection.
 //!
-//! Requests that are waiting when one is taken up share its transaction, so that ten small writes
-//! cost one fsync; each has a savepoint, so that one that fails takes nothing of the others with it.
+//! Two kinds of work come to it, through one queue and so in order. *Requests* are small: those that
+//! wait together share a transaction (ten small writes cost one fsync), each in a savepoint, so that
+//! one that fails takes nothing of the others with it; their callers wait for the commit. *Batches*
+//! of a file that is being read go into one long transaction, which is committed when it has rows
+//! enough, when a request comes, or when nothing comes for a moment; nobody waits for it. When it is
+//! lost (a full disk), the session that its batches came from is told, and begins its file again.
+//!
+//! To whoever changes this: a failed statement may have rolled back the whole transaction
+//! (`is_autocommit` tells), not only its savepoint; then everything in it is lost.
 
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::{Error, Result};
+use super::{BUSY_TIMEOUT, Error, Result};
 
-/// Requests that may wait before a caller blocks.
+/// Messages that may wait before a caller blocks.
 const WAITING_MAX: usize = 64;
 
 /// Requests that share one transaction at most.
 const SHARED_MAX: usize = 32;
 
+/// Rows of batches in one transaction. A whole file in one costs 30 to 40 % more, and its WAL would
+/// have no bound.
+const ROWS_IN_TRANSACTION: usize = 32_768;
+
+/// How long batches wait for more of them before they are committed: other processes wait too.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// After so long without work the WAL is written back and cut off, once.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// Does the work, and gives back what tells the caller once the transaction's fate is known.
-type Request = Box<dyn FnOnce(&Connection) -> Reply + Send>;
+type Request = Box<dyn FnOnce(std::result::Result<&Connection, &Error>) -> Reply + Send>;
 type Reply = Box<dyn FnOnce(std::result::Result<(), &Error>) + Send>;
 
+enum Message {
+    Request(Request),
+    Batch(Batch),
+}
+
+/// Gives back how many rows it were.
+type Work = Box<dyn FnOnce(&Connection) -> Result<usize> + Send>;
+
+struct Batch {
+    work: Work,
+    fate: Arc<Fate>,
+}
+
+/// What became of the batches of one session: nothing known, or the error by which they were lost.
+#[derive(Default)]
+pub struct Fate {
+    lost: Mutex<Option<Error>>,
+}
+
+impl Fate {
+    /// The error by which some of the batches were lost, if any were.
+    pub fn check(&self) -> Result<()> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.as_ref().map_or(Ok(()), |error| Err(error.again()))
+    }
+
+    fn lose(&self, error: &Error) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.get_or_insert_with(|| error.again());
+    }
+}
+
 pub struct Writer {
-    requests: Option<SyncSender<Request>>,
+    messages: Option<SyncSender<Message>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     pub fn start(connection: Connection) -> Writer {
-        let (requests, waiting) = mpsc::sync_channel(WAITING_MAX);
+        let (messages, waiting) = mpsc::sync_channel(WAITING_MAX);
         let thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || run(&connection, &waiting))
+            .spawn(move || Turns::new(&connection).run(&waiting))
             .expect("the system starts a thread");
         Writer {
-            requests: Some(requests),
+            messages: Some(messages),
             thread: Some(thread),
         }
     }
@@ -45,7 +96,10 @@ impl Writer {
     ) -> Result<T> {
         let (tell, told) = mpsc::sync_channel(1);
         let request: Request = Box::new(move |connection| {
-            let result = savepoint(connection, work);
+            let result = match connection {
+                Ok(connection) => savepoint(connection, work),
+                Err(error) => Err(error.again()),
+            };
             Box::new(move |committed| {
                 let result = match committed {
                     Ok(()) => result,
@@ -55,18 +109,34 @@ impl Writer {
                 let _ = tell.send(result);
             })
         });
-        let requests = self.requests.as_ref().expect("only drop takes the sender");
-        requests
-            .send(request)
-            .map_err(|_| Error::Broken("the store's writer has ended".into()))?;
-        told.recv()
-            .map_err(|_| Error::Broken("the store's writer has ended".into()))?
+        self.send(Message::Request(request))?;
+        told.recv().map_err(|_| ended())?
     }
+
+    /// Hands over a batch's work and returns at once, but for a full queue. Work that was begun
+    /// stands in the same transaction as the next request's, at the latest.
+    pub fn batch(
+        &self,
+        fate: Arc<Fate>,
+        work: impl FnOnce(&Connection) -> Result<usize> + Send + 'static,
+    ) -> Result<()> {
+        let work = Box::new(work);
+        self.send(Message::Batch(Batch { work, fate }))
+    }
+
+    fn send(&self, message: Message) -> Result<()> {
+        let messages = self.messages.as_ref().expect("only drop takes the sender");
+        messages.send(message).map_err(|_| ended())
+    }
+}
+
+fn ended() -> Error {
+    Error::Broken("the store's writer has ended".into())
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.requests = None;
+        self.messages = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -79,40 +149,173 @@ impl Error {
         match self {
             Error::Full => Error::Full,
             Error::Busy => Error::Busy,
+            Error::Statement(reason) => Error::Statement(reason.clone()),
+            Error::Broken(reason) => Error::Broken(reason.clone()),
             other => Error::Broken(other.to_string()),
         }
     }
 }
 
-fn run(connection: &Connection, waiting: &Receiver<Request>) {
-    while let Ok(first) = waiting.recv() {
-        let begun = connection
-            .execute_batch("BEGIN IMMEDIATE")
-            .map_err(Error::from);
-        let mut replies = vec![first(connection)];
-        while begun.is_ok() && replies.len() < SHARED_MAX {
-            let Ok(next) = waiting.try_recv() else { break };
-            replies.push(next(connection));
+/// The writing thread's state.
+struct Turns<'a> {
+    connection: &'a Connection,
+    /// Whose batches stand in the open transaction, and how many rows they are.
+    open: Vec<Arc<Fate>>,
+    rows: usize,
+    /// After a COMMIT that failed by the disk nothing that this process sees is sure any more.
+    broken: Option<Error>,
+    /// Something was committed since the WAL was last cut off.
+    wal_grew: bool,
+}
+
+impl<'a> Turns<'a> {
+    fn new(connection: &'a Connection) -> Turns<'a> {
+        Turns {
+            connection,
+            open: Vec::new(),
+            rows: 0,
+            broken: None,
+            wal_grew: false,
         }
-        let fate = begun.and_then(|()| commit(connection));
+    }
+
+    fn run(mut self, waiting: &Receiver<Message>) {
+        let mut next = None;
+        loop {
+            let message = match next.take() {
+                Some(message) => Ok(message),
+                None => self.wait(waiting),
+            };
+            match message {
+                Ok(Message::Batch(batch)) => self.batch(batch),
+                Ok(Message::Request(request)) => next = self.requests(request, waiting),
+                Err(RecvTimeoutError::Timeout) if self.open.is_empty() => self.checkpoint(),
+                Err(RecvTimeoutError::Timeout) => self.commit_batches(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.commit_batches();
+        self.checkpoint();
+    }
+
+    fn wait(&self, waiting: &Receiver<Message>) -> std::result::Result<Message, RecvTimeoutError> {
+        if !self.open.is_empty() {
+            waiting.recv_timeout(PAUSE)
+        } else if self.wal_grew {
+            waiting.recv_timeout(IDLE)
+        } else {
+            waiting.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        }
+    }
+
+    fn batch(&mut self, batch: Batch) {
+        if !self.open.iter().any(|fate| Arc::ptr_eq(fate, &batch.fate)) {
+            self.open.push(batch.fate);
+        }
+        let connection = self.connection;
+        match self.begin().and_then(|()| (batch.work)(connection)) {
+            Ok(rows) => {
+                self.rows += rows;
+                if self.rows >= ROWS_IN_TRANSACTION {
+                    self.commit_batches();
+                }
+            }
+            Err(error) => self.lose(&error),
+        }
+    }
+
+    fn commit_batches(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        match self.commit() {
+            Ok(()) => self.open.clear(),
+            Err(error) => self.lose(&error),
+        }
+    }
+
+    /// Runs this request and those that wait behind it, and commits them with the batches that are
+    /// open. Gives back the message that it took from the queue and that is not its own.
+    fn requests(&mut self, first: Request, waiting: &Receiver<Message>) -> Option<Message> {
+        let begun = self.begin();
+        let mut replies = Vec::new();
+        let mut next = Some(Message::Request(first));
+        while let Some(Message::Request(request)) = next.take() {
+            replies.push(request(begun.as_ref().map(|&()| self.connection)));
+            if begun.is_err() || self.connection.is_autocommit() || replies.len() == SHARED_MAX {
+                break;
+            }
+            next = waiting.try_recv().ok();
+            if matches!(next, Some(Message::Batch(_))) {
+                break;
+            }
+        }
+        let fate = begun.and_then(|()| self.commit());
+        match &fate {
+            Ok(()) => self.open.clear(),
+            Err(error) => self.lose(error),
+        }
         for reply in replies {
             reply(fate.as_ref().map(|&()| ()));
         }
+        next
     }
-    // Nothing to be done about a checkpoint that fails at the end: the WAL keeps what was committed.
-    let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
-}
 
-fn commit(connection: &Connection) -> Result<()> {
-    connection.execute_batch("COMMIT").map_err(|error| {
-        let _ = connection.execute_batch("ROLLBACK");
-        error.into()
-    })
+    fn begin(&self) -> Result<()> {
+        if let Some(error) = &self.broken {
+            return Err(error.again());
+        }
+        if self.connection.is_autocommit() {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        if self.connection.is_autocommit() {
+            // SQLite rolls back by itself only where it has no room or memory left.
+            return Err(Error::Full);
+        }
+        self.rows = 0;
+        self.wal_grew = true;
+        self.connection.execute_batch("COMMIT").map_err(|error| {
+            let error = error.into();
+            if matches!(error, Error::Broken(_)) {
+                self.broken = Some(error.again());
+            }
+            error
+        })
+    }
+
+    /// The open transaction is lost, and with it the batches of these sessions.
+    fn lose(&mut self, error: &Error) {
+        if !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        self.rows = 0;
+        for fate in self.open.drain(..) {
+            fate.lose(error);
+        }
+    }
+
+    /// Writes the WAL back and cuts it off, if no reader is in the way; one that is does no harm:
+    /// what was committed stays in the WAL, and the next time takes it along.
+    fn checkpoint(&mut self) {
+        self.wal_grew = false;
+        if self.broken.is_some() {
+            return;
+        }
+        let _ = self.connection.busy_timeout(Duration::ZERO);
+        let _ = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let _ = self.connection.busy_timeout(BUSY_TIMEOUT);
+    }
 }
 
 fn savepoint<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
     if connection.is_autocommit() {
-        return Err(Error::Busy);
+        return Err(Error::Full);
     }
     connection.execute_batch("SAVEPOINT request")?;
     let result = work(connection);

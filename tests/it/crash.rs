@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::shop::{Running, Shop, wait};
 
@@ -99,10 +99,28 @@ fn row(kind: &str, n: u64, version: u64, bad: bool) -> String {
     }
 }
 
+/// What the remote does to us: some records are refused for good; in bad weather calls fail before and
+/// after they took effect.
+fn weather(bad: bool) -> String {
+    let faults = if bad {
+        json!([
+            {"match": "POST", "chance": 0.05, "status": 503},
+            {"match": "POST", "chance": 0.05, "then": "reset"},
+            {"match": "POST", "chance": 0.05, "apply": true, "then": "reset"},
+            {"chance": 0.02, "then": "slow 300"},
+        ])
+    } else {
+        json!([])
+    };
+    json!({"faults": faults, "refuse": [{"prefix": "poison-", "status": 400, "key": "invalid_payload"}]}).to_string()
+}
+
 /// One shop, `kills` kills, then peace, then the promises.
 fn trial(seed: u64, kills: u64) {
     let shop = Shop::new();
-    shop.standin.post("/_standin/faults", &format!(r#"{{"seed":{seed},"refuse":"poison-","error_503":0.05,"reset_before":0.05,"reset_after":0.05,"job_failed_item":0.0}}"#));
+    shop.standin
+        .post("/_standin/settings", r#"{"limit": {"calls": 100000}}"#);
+    shop.standin.post("/_standin/faults", &weather(true));
     shop.drop_in("customers", "base.csv", "source_id,name\nc-1000,Base\n");
     shop.drop_in("products", "base.csv", "source_id,name\np-1000,Base\n");
     let mut producer = Producer {

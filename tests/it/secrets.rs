@@ -76,7 +76,7 @@ fn no_secret_key_or_cell_is_in_any_log_or_error() {
     let shop = Shop::new();
     secret_file(&shop.path("app-token"), &format!("tok-{MARK}"));
     shop.standin
-        .post("/_standin/faults", r#"{"refuse":"refuse-"}"#);
+        .post("/_standin/faults", r#"{"refuse": [{"prefix": "refuse-", "status": 400, "key": "invalid_customer", "message": "ZZmarkedZZ"}]}"#);
     bad_files(&shop);
     // First with a token that the remote refuses, then with the right one, at the highest log level.
     let refused = shop
