@@ -149,6 +149,35 @@ fn metrics_hold_what_is_known_and_nothing_personal() {
     }
 }
 
+#[test]
+fn rules_and_dashboard_name_metrics_that_there_are() {
+    let text = {
+        let mut facts = example::busy();
+        facts.last_error = example::away().last_error;
+        let status = Status::new(facts, NOW, &paris());
+        metrics::render(&status, &Health::new(), server::process(), &paris())
+    };
+    let of = |text: &str| -> std::collections::BTreeSet<String> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let ours = words.filter(|w| w.starts_with("tillsync_") || w.starts_with("process_"));
+        ours.map(String::from).collect()
+    };
+    let there = of(&text);
+    for (name, text) in [
+        (
+            "rules",
+            include_str!("../../packaging/prometheus-rules.yml"),
+        ),
+        (
+            "dashboard",
+            include_str!("../../packaging/grafana-dashboard.json"),
+        ),
+    ] {
+        let missing: Vec<_> = of(text).difference(&there).cloned().collect();
+        assert_eq!(missing, [""; 0], "{name}");
+    }
+}
+
 /// Where promtool is installed, its opinion counts.
 #[track_caller]
 fn judged_by_promtool(text: &str) {

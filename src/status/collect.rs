@@ -338,6 +338,116 @@ mod tests {
     use jiff::Timestamp;
 
     #[test]
+    fn what_intake_and_commands_left_is_read() {
+        use crate::store::Store;
+        use crate::store::meta::Pause as Paused;
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut config = Config::with_defaults("s", dir.path());
+        for name in ["here", "gone", "stopped"] {
+            let path = dir.path().join(name);
+            if name != "gone" {
+                std::fs::create_dir(&path).unwrap();
+            }
+            config
+                .folders
+                .push(config::Folder::with_defaults(name, &path, Kind::Orders));
+        }
+        std::fs::write(dir.path().join("here/a.csv"), "").unwrap();
+        store
+            .set_text(
+                "intake_board",
+                r#"{"folders":[{"name":"here","state":"polled","reason":"looked through every 5 s","waiting":3,
+                    "waits_for":["a.csv","is still open"],"foreign":2,"foreign_names":["x.doc"],"later":1}],
+                    "blocked":{"since":5,"reason":"no room"},
+                    "notices":[{"at":6,"kind":"grown","folder":"here","text":"a.csv grew"},{"at":7,"kind":"new","folder":"here","text":"?"}]}"#,
+            )
+            .unwrap();
+        store
+            .set_text(
+                "link",
+                r#"{"state":"away","since":1,"until":2,"reason":"no answer"}"#,
+            )
+            .unwrap();
+        store.set_text("reload_refused", "2 problems").unwrap();
+        store
+            .set_text("rebind", r#"{"at":9,"message":"another project"}"#)
+            .unwrap();
+        store.set_integer("last_backup", 8).unwrap();
+        store.pause(Some("stopped"), Paused::Open).unwrap();
+        let reader = store.reader().unwrap();
+        let daemon = Some(Daemon { pid: 1, since: 1 });
+        let status = collect(&config, Some(&reader), daemon, 1_000_000, &TimeZone::UTC).unwrap();
+        let facts = &status.facts;
+        assert_eq!(facts.folders[0].state, FolderState::Polled);
+        assert_eq!(facts.folders[1].state, FolderState::Gone);
+        assert_eq!(facts.folders[2].state, FolderState::Paused);
+        assert_eq!((facts.files.waiting, facts.folders[0].foreign), (3, 2));
+        let waits = &facts.folders[0].waiting_files[0];
+        assert_eq!(
+            (waits.name.as_str(), waits.why.as_str()),
+            ("a.csv", "is still open")
+        );
+        assert!(waits.since.is_some());
+        assert_eq!(facts.blocked.as_ref().unwrap().at, Some(5));
+        let kinds: Vec<_> = facts.notices.iter().map(|n| n.kind).collect();
+        assert_eq!(kinds, [NoticeKind::Grown, NoticeKind::Other]);
+        assert!(facts.link.is(LinkState::Away));
+        assert_eq!(facts.reload_refused.as_ref().unwrap().message, "2 problems");
+        assert_eq!(facts.rebind.as_ref().unwrap().at, Some(9));
+        assert_eq!(facts.last_backup, Some(8));
+        // Without a daemon the board is old: what is there is looked at now.
+        let status = collect(&config, Some(&reader), None, 1_000_000, &TimeZone::UTC).unwrap();
+        assert_eq!(status.facts.folders[0].state, FolderState::Unwatched);
+        // What another version wrote is as good as nothing.
+        store.set_text("intake_board", "[]").unwrap();
+        store.set_text("link", "up").unwrap();
+        let status = collect(&config, Some(&reader), daemon, 1_000_000, &TimeZone::UTC).unwrap();
+        assert_eq!(status.facts.link.state, None);
+    }
+
+    #[test]
+    fn what_a_person_dealt_with_is_no_to_do_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::with_defaults("s", dir.path());
+        config
+            .folders
+            .push(config::Folder::with_defaults("f", dir.path(), Kind::Orders));
+        let rejects = dir.path().join("rejects");
+        std::fs::create_dir(&rejects).unwrap();
+        for name in ["a.rejects.csv", "b.csv"] {
+            std::fs::write(rejects.join(name), "").unwrap();
+        }
+        let file = |id, archive_name: Option<&str>, rejects_names: &[&str]| NamedFile {
+            id,
+            folder: "f".into(),
+            archive_name: archive_name.map(String::from),
+            rejects_names: rejects_names.iter().map(|n| (*n).to_owned()).collect(),
+            ..NamedFile::default()
+        };
+        let look = rows::Look {
+            unreadable: vec![file(1, Some("b.csv"), &[])],
+            rejecting: vec![(file(2, None, &["a.rejects.csv"]), vec![("date".into(), 1)])],
+            ..rows::Look::default()
+        };
+        let ids = || {
+            let facts = facts(&config, None, look.clone(), None, 5, &TimeZone::UTC).unwrap();
+            (facts.unreadable.iter().chain(&facts.rejecting))
+                .map(|f| f.id)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(ids(), [1, 2]);
+        std::fs::rename(
+            rejects.join("a.rejects.csv"),
+            dir.path().join("a.rejects.csv"),
+        )
+        .unwrap();
+        assert_eq!(ids(), [1]);
+        std::fs::remove_file(rejects.join("b.csv")).unwrap();
+        assert_eq!(ids(), [0; 0]);
+    }
+
+    #[test]
     fn a_cycle_begins_on_its_day_or_the_months_last() {
         let tz = TimeZone::get("Europe/Paris").unwrap();
         let ms = |text: &str| text.parse::<Timestamp>().unwrap().as_millisecond();

@@ -108,7 +108,7 @@ pub struct FileTally {
     pub oldest_waiting: Option<i64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamedFile {
     pub id: i64,
     pub folder: String,
