@@ -148,12 +148,6 @@ CREATE TABLE waiting (
   PRIMARY KEY (parent_kind, parent, kind, id)
 ) STRICT, WITHOUT ROWID;
 
--- The consents that the remote acknowledged, by customer.
-CREATE TABLE consent (
-  id          INTEGER PRIMARY KEY,
-  fingerprint BLOB NOT NULL
-) STRICT;
-
 CREATE TABLE parked (
   kind       INTEGER NOT NULL,
   part       INTEGER NOT NULL,

@@ -11,6 +11,7 @@ pub mod budget;
 pub mod config;
 pub mod kind;
 pub mod mapping;
+pub mod plan;
 pub mod preset;
 pub mod record;
 pub mod reject;
@@ -20,4 +21,8 @@ pub mod verdict;
 pub mod wire;
 
 // Done: thin, one outside world each.
+pub mod remote;
 pub mod store;
+
+// Moved.
+pub mod delivery;

@@ -109,6 +109,7 @@ impl Verdict {
 pub fn of(wanted: &Wanted, answer: &Answer, now: i64) -> Verdict {
     let response = match answer {
         Answer::Got(response) => response,
+        Answer::NoCredentials(why) => return Verdict::new(Outcome::Blocked, no_credentials(why)),
         Answer::None(none) => {
             let outcome = if none.left {
                 Outcome::Unknown {
@@ -211,6 +212,12 @@ fn limited(response: &Response, now: i64) -> LinkNews {
     LinkNews::Limited { purse, wait_ms }
 }
 
+fn no_credentials(why: &str) -> LinkNews {
+    LinkNews::Refused {
+        reason: format!("there are no credentials: {why}"),
+    }
+}
+
 fn away(reason: &str) -> LinkNews {
     LinkNews::Away {
         reason: reason.to_owned(),
@@ -309,6 +316,7 @@ fn refusal(response: &Response, code: &str) -> Refusal {
 pub fn of_probe(answer: &Answer, now: i64) -> LinkNews {
     match answer {
         Answer::None(none) => away(&none.why),
+        Answer::NoCredentials(why) => no_credentials(why),
         Answer::Got(response) => match of_link(response, now) {
             Some(verdict) => verdict.link,
             None if response.status == 200 && response.is_list() => LinkNews::Fine,
@@ -333,6 +341,7 @@ pub enum JobNews {
 pub fn of_job(answer: &Answer, now: i64) -> (JobNews, LinkNews) {
     let response = match answer {
         Answer::None(none) => return (JobNews::Silent, away(&none.why)),
+        Answer::NoCredentials(why) => return (JobNews::Silent, no_credentials(why)),
         Answer::Got(response) => response,
     };
     if let Some(verdict) = of_link(response, now) {

@@ -11,6 +11,8 @@ const DEPTH_MAX: usize = 64;
 pub enum Answer {
     Got(Response),
     None(NoAnswer),
+    /// Nothing was sent: there are no credentials, or none that can be; why, without a secret.
+    NoCredentials(String),
 }
 
 /// No answer, or none to its end.

@@ -5,7 +5,7 @@
 //! cleared is `kind`'s rule.
 
 use crate::kind::{Clearing, Kind};
-use crate::record::{CLEARED, Content, Fingerprint, FingerprintHasher, Item, push_json_str};
+use crate::record::{CLEARED, Content, Item, push_json_str};
 
 /// What an order may name: decided at the moment of sending, by what the store holds then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,15 +109,6 @@ pub fn consents(content: &Content) -> String {
 
 pub fn has_consents(content: &Content) -> bool {
     consent_fields(content).next().is_some()
-}
-
-/// Of a customer's consents alone, which have a life of their own at the remote.
-pub fn consent_fingerprint(content: &Content) -> Fingerprint {
-    let mut hasher = FingerprintHasher::default();
-    for (id, value) in consent_fields(content) {
-        hasher.field(id, value);
-    }
-    hasher.finish()
 }
 
 fn consent_fields(content: &Content) -> impl Iterator<Item = (&str, &str)> {

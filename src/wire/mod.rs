@@ -7,10 +7,11 @@ mod answer;
 mod body;
 mod path;
 
-pub use answer::{Answer, Fault, ItemFault, Job, JobState, Limits, Made, NoAnswer, Response};
+pub use answer::{
+    Answer, Fault, ItemFault, Job, JobState, Limits, Made, NoAnswer, Response, http_date_ms,
+};
 pub use body::{
-    OrderNames, bulk_item, consent_fingerprint, consents, customer, has_consents, metadata_call,
-    order, product, sku,
+    OrderNames, bulk_item, consents, customer, has_consents, metadata_call, order, product, sku,
 };
 pub use path::{PathKey, segment};
 
@@ -65,7 +66,7 @@ impl Purse {
 }
 
 /// The calls that delivery knows. The one table of methods, path templates and budgets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Endpoint {
     Customer,
     CustomersBulk,
