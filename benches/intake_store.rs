@@ -102,7 +102,49 @@ fn batches(rows: usize, version: usize, random: bool) -> Vec<Batch> {
     batches
 }
 
-fn take_in(store: &Store, batches: Vec<Batch>, what: &str) -> Duration {
+/// Seconds of processor time: this process's, or its finished children's. What else the machine
+/// does counts in wall time alone.
+fn cpu(children: bool) -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .unwrap()
+        .1
+        .split_whitespace()
+        .collect();
+    let at = if children { 13 } else { 11 };
+    let ticks = |n: usize| fields[n].parse::<f64>().unwrap();
+    (ticks(at) + ticks(at + 1)) / 100.0
+}
+
+#[derive(Clone, Copy)]
+struct Took {
+    wall: Duration,
+    cpu: f64,
+}
+
+impl std::fmt::Display for Took {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:.2} s, processor {:.2} s",
+            self.wall.as_secs_f64(),
+            self.cpu
+        )
+    }
+}
+
+fn timed<T>(children: bool, work: impl FnOnce() -> T) -> (T, Took) {
+    let (begun, before) = (Instant::now(), cpu(children));
+    let done = work();
+    let took = Took {
+        wall: begun.elapsed(),
+        cpu: cpu(children) - before,
+    };
+    (done, took)
+}
+
+fn take_in(store: &Store, batches: Vec<Batch>, what: &str) -> Took {
     let arrival = Arrival {
         folder: "customers".into(),
         kind: Kind::Customers,
@@ -115,36 +157,39 @@ fn take_in(store: &Store, batches: Vec<Batch>, what: &str) -> Duration {
         by_hand: false,
     };
     let file = store.arrive(&arrival, 1).unwrap();
-    let begun = Instant::now();
-    let mut session = store
-        .begin_intake(Begin {
-            file,
-            preset: "plain".into(),
-            reading: "{}".into(),
-            now: 1,
-        })
-        .unwrap();
-    for batch in batches {
-        session.apply(batch, Vec::new(), "", 1).unwrap();
-    }
-    let counts = session
-        .finish(Finish {
-            rows: 0,
-            skipped: 0,
-            unchanged: 0,
-            hash: [0; 32],
-            notices: Vec::new(),
-            after_leave: false,
-            delete_missing: false,
-            now: 1,
-        })
-        .unwrap();
-    let took = begun.elapsed();
-    println!("{what}: {took:.3?} {counts:?}");
+    let (counts, took) = timed(false, || {
+        let mut session = store
+            .begin_intake(Begin {
+                file,
+                preset: "plain".into(),
+                reading: "{}".into(),
+                now: 1,
+            })
+            .unwrap();
+        for batch in batches {
+            session.apply(batch, Vec::new(), "", 1).unwrap();
+        }
+        session
+            .finish(Finish {
+                rows: 0,
+                skipped: 0,
+                unchanged: 0,
+                hash: [0; 32],
+                notices: Vec::new(),
+                after_leave: false,
+                delete_missing: false,
+                now: 1,
+            })
+            .unwrap()
+    });
+    println!(
+        "{what}: {took} ({} new, {} changed, {} unchanged)",
+        counts.new, counts.changed, counts.unchanged
+    );
     took
 }
 
-fn sqlite_import(dir: &Path, rows: usize) -> Duration {
+fn sqlite_import(dir: &Path, rows: usize) -> Took {
     let csv = dir.join("customers.csv");
     let mut out = std::io::BufWriter::new(std::fs::File::create(&csv).unwrap());
     writeln!(out, "source_id,{}", FIELDS.join(",")).unwrap();
@@ -152,32 +197,35 @@ fn sqlite_import(dir: &Path, rows: usize) -> Duration {
         writeln!(out, "{},{}", key(i, false), cells(i, 0).join(",")).unwrap();
     }
     out.into_inner().unwrap().sync_all().unwrap();
-    let begun = Instant::now();
-    let status = Command::new("sqlite3")
-        .arg(dir.join("bare.db"))
-        .arg(".mode csv")
-        .arg(format!(".import {} bare", csv.display()))
-        .status()
-        .expect("sqlite3 is installed");
+    let (status, took) = timed(true, || {
+        Command::new("sqlite3")
+            .arg(dir.join("bare.db"))
+            .arg(".mode csv")
+            .arg(format!(".import {} bare", csv.display()))
+            .status()
+            .expect("sqlite3 is installed")
+    });
     assert!(status.success());
-    begun.elapsed()
+    took
 }
 
-fn known(store: &Store, rows: usize) -> Duration {
+fn known(store: &Store, rows: usize) -> Took {
     let keys: Vec<String> = (0..rows).map(|i| key(i, false)).collect();
-    let begun = Instant::now();
-    let mut known = tillsync::store::KnownRows::new(store.reader().unwrap(), Kind::Customers);
-    let mut out = Vec::new();
-    let mut asked = Vec::new();
-    for start in (0..rows).step_by(BATCH_ROWS) {
-        asked.clear();
-        asked.extend(
-            (start..rows.min(start + BATCH_ROWS)).map(|i| (keys[i].as_str(), row_hash(i, 0))),
-        );
-        known.unchanged(&asked, &mut out).unwrap();
-        assert!(out.iter().all(|&known| known));
-    }
-    begun.elapsed()
+    let reader = store.reader().unwrap();
+    let ((), took) = timed(false, || {
+        let mut known = tillsync::store::KnownRows::new(reader, Kind::Customers);
+        let mut out = Vec::new();
+        let mut asked = Vec::new();
+        for start in (0..rows).step_by(BATCH_ROWS) {
+            asked.clear();
+            asked.extend(
+                (start..rows.min(start + BATCH_ROWS)).map(|i| (keys[i].as_str(), row_hash(i, 0))),
+            );
+            known.unchanged(&asked, &mut out).unwrap();
+            assert!(out.iter().all(|&known| known));
+        }
+    });
+    took
 }
 
 fn peak_mib() -> u64 {
@@ -198,11 +246,15 @@ fn main() {
         .unwrap_or(1_000_000);
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let bare = sqlite_import(dir.path(), rows);
-    println!("sqlite3 .import: {bare:.3?}");
+    println!("sqlite3 .import: {bare}");
     let store = Store::open(dir.path()).unwrap();
     let first = take_in(&store, batches(rows, 0, false), "first intake");
-    println!("  ratio {:.2}", first.as_secs_f64() / bare.as_secs_f64());
-    println!("hashes of unchanged rows: {:.3?}", known(&store, rows));
+    println!(
+        "  ratio {:.2}, of processor time {:.2}",
+        first.wall.as_secs_f64() / bare.wall.as_secs_f64(),
+        first.cpu / bare.cpu
+    );
+    println!("hashes of unchanged rows: {}", known(&store, rows));
     take_in(
         &store,
         batches(rows, 0, false),

@@ -42,7 +42,7 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Stored> {
         Ok(Stored {
             id: row.get(0)?,
             seq: row.get(1)?,
@@ -56,13 +56,25 @@ impl Stored {
     }
 }
 
+pub(super) const STORED_SQL: &str =
+    "SELECT id, seq, file, folder, gone, fingerprint, acked, row_hash
+ FROM record WHERE kind = ?1 AND source_id = ?2";
+
 pub(crate) fn stored(c: &Connection, kind: Kind, key: &str) -> Result<Option<Stored>> {
-    Ok(c.prepare_cached(
-        "SELECT id, seq, file, folder, gone, fingerprint, acked, row_hash
-         FROM record WHERE kind = ?1 AND source_id = ?2",
-    )?
-    .query_row(params![kind.code(), key], Stored::read)
-    .optional()?)
+    Ok(c.prepare_cached(STORED_SQL)?
+        .query_row(params![kind.code(), key], Stored::read)
+        .optional()?)
+}
+
+/// Where in its file the newest change of a record stands.
+pub(super) fn newest_line(c: &Connection, stored: &Stored) -> Result<i64> {
+    let sql = if stored.seq == stored.id {
+        "SELECT line FROM document WHERE id = ?1"
+    } else {
+        "SELECT line FROM change WHERE seq = ?1"
+    };
+    Ok(c.prepare_cached(sql)?
+        .query_row([stored.seq], |row| row.get(0))?)
 }
 
 /// Kind and key of a record.
@@ -257,8 +269,8 @@ pub(crate) fn change(
     if fingerprint != stored.fingerprint {
         requeue(c, kind, stored.id, fingerprint, stored.acked, source)?;
     }
-    if op == Op::Created {
-        // The remote forgets consents with their customer.
+    if op == Op::Created && stored.acked.is_none_or(|acked| acked == GONE) {
+        // The remote forgot the consents with their customer.
         c.prepare_cached("UPDATE consent SET acked = NULL WHERE id = ?1")?
             .execute([stored.id])?;
     }

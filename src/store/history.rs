@@ -6,6 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, Rows, Statement, params};
 
 use super::Result;
+use super::apply::shown_line;
 use super::edit::{self, Shapes, Stored};
 use super::files::{self, damaged};
 use super::listing::{ChangeRow, Filter};
@@ -231,7 +232,7 @@ fn row(c: &Connection, names: &mut Names, entry: Entry, fields: Patch) -> Result
         file: by_file.then_some(entry.file),
         name: names.of(c, entry.file)?,
         // Line 0: by the file as a whole (a full list's deletions).
-        line: (by_file && entry.line > 0).then_some(entry.line as u64),
+        line: (by_file && entry.line > 0).then_some(shown_line(entry.line) as u64),
         at: entry.at,
         fields,
     })

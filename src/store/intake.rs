@@ -85,8 +85,13 @@ pub struct IntakeSession {
 }
 
 impl Store {
-    /// The file's state becomes `reading`, and its old rejects go (it may be read anew after a crash).
+    /// The file's state becomes `reading`, and its old rejects go: it may be read anew after a crash
+    /// or an error. It then goes on as if it had not been cut off; was it read otherwise before
+    /// (another preset, another `reading`), that is taken back first.
     pub fn begin_intake(&self, begin: Begin) -> Result<IntakeSession> {
+        if read_otherwise(&self.reader()?, &begin)? {
+            self.take_back(begin.file, FileState::Waiting, None, begin.now)?;
+        }
         let applier = self.write(move |c| self::begin(c, &begin))?;
         Ok(IntakeSession {
             store: self.clone(),
@@ -101,6 +106,15 @@ impl Store {
             present: None,
         })
     }
+}
+
+fn read_otherwise(c: &Connection, begin: &Begin) -> Result<bool> {
+    Ok(c.query_row(
+        "SELECT EXISTS(SELECT 1 FROM file WHERE id = ?1 AND first_seq IS NOT NULL
+           AND (preset IS NOT ?2 OR reading IS NOT ?3))",
+        params![begin.file, begin.preset, begin.reading],
+        |row| row.get(0),
+    )?)
 }
 
 fn begin(c: &Connection, begin: &Begin) -> Result<Applier> {
@@ -119,13 +133,19 @@ fn begin(c: &Connection, begin: &Begin) -> Result<Applier> {
         Some(first_seq) => counted(c, file, kind, first_seq)?,
         None => Counts::default(),
     };
+    let resumed = first_seq.is_some();
     let first_seq = first_seq.map_or_else(|| edit::next_seq(c), Ok)?;
     c.execute(
         "UPDATE file SET state = 'reading', reason = NULL, preset = ?2, reading = ?3, first_seq = ?4
          WHERE id = ?1",
         params![file, begin.preset, begin.reading, first_seq],
     )?;
-    Ok(Applier::new(file, folder, kind, first_seq, counts))
+    let of = OfFile {
+        file,
+        folder,
+        first_seq,
+    };
+    Ok(Applier::new(of, kind, counts, resumed))
 }
 
 /// What an earlier reading of this file did, before a crash cut it off: drawn from what stands there.
@@ -182,6 +202,7 @@ impl IntakeSession {
         let member = member.to_owned();
         self.store.writer.batch(self.fate.clone(), move |c| {
             let mut applier = applier.lock().unwrap_or_else(PoisonError::into_inner);
+            applier.member(&member);
             applier.batch(c, &batch, now)?;
             applier.rejects(c, &member, &rejects)?;
             let rows = batch.rows.len() + rejects.len();
@@ -211,7 +232,8 @@ impl IntakeSession {
         match batch {
             Some(batch) => Ok(batch),
             None => {
-                self.fate.check()?;
+                // The batch went down with its transaction, whose fate is told a moment later.
+                self.settle()?;
                 Err(Error::Broken("the store's writer has ended".into()))
             }
         }
@@ -258,7 +280,7 @@ impl IntakeSession {
     }
 
     /// Returns once all batches are committed or lost.
-    fn settle(&self) -> Result<()> {
+    pub(super) fn settle(&self) -> Result<()> {
         self.store.write(|_| Ok(()))?;
         self.fate.check()
     }

@@ -22,6 +22,7 @@ mod trace;
 mod undo;
 mod writer;
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,6 +89,12 @@ impl From<rusqlite::Error> for Error {
         let Some(code) = error.sqlite_error_code() else {
             return Error::Statement(error.to_string());
         };
+        if let rusqlite::Error::SqliteFailure(failure, _) = &error
+            && failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+        {
+            // No room for the WAL's index: the disk is full, not failing.
+            return Error::Full;
+        }
         match code {
             DiskFull => Error::Full,
             DatabaseBusy | DatabaseLocked => Error::Busy,
@@ -108,6 +115,7 @@ impl Store {
     /// Opens, creates or migrates the database in `state_dir`.
     pub fn open(state_dir: &Path) -> Result<Store> {
         let path = state_dir.join(DATABASE);
+        refuse_newer_file(&path)?;
         let mut connection = Connection::open(&path).map_err(|e| Error::Open {
             path: path.clone(),
             reason: e.to_string(),
@@ -157,6 +165,7 @@ impl Store {
 }
 
 fn open_reader(path: &Path) -> Result<Connection> {
+    refuse_newer_file(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| Error::Open {
         path: path.to_owned(),
@@ -167,9 +176,25 @@ fn open_reader(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Before any write: a newer database stays byte for byte as it is.
+/// Before SQLite opens the file, which makes others beside it: a newer database stays as it is. What
+/// its WAL holds is seen by `refuse_newer` alone.
+fn refuse_newer_file(path: &Path) -> Result<()> {
+    // `user_version` in the database's header: four bytes, big endian (sqlite.org/fileformat.html).
+    const AT: u64 = 60;
+    let mut bytes = [0; 4];
+    let read = std::fs::File::open(path).and_then(|file| file.read_exact_at(&mut bytes, AT));
+    match read {
+        Ok(()) => refuse_version(i64::from(i32::from_be_bytes(bytes))),
+        // Not there, or empty: SQLite says what is to be said.
+        Err(_) => Ok(()),
+    }
+}
+
 fn refuse_newer(connection: &Connection) -> Result<()> {
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    refuse_version(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+fn refuse_version(found: i64) -> Result<()> {
     if found > SCHEMA_VERSION {
         return Err(Error::Newer {
             found,
@@ -209,3 +234,6 @@ fn migrate(connection: &mut Connection) -> Result<()> {
     transaction.commit()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

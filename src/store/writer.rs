@@ -10,7 +10,7 @@
 //! To whoever changes this: a failed statement may have rolled back the whole transaction
 //! (`is_autocommit` tells), not only its savepoint; then everything in it is lost.
 
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -44,9 +44,11 @@ enum Message {
     Batch(Batch),
 }
 
+/// Gives back how many rows it were.
+type Work = Box<dyn FnOnce(&Connection) -> Result<usize> + Send>;
+
 struct Batch {
-    /// Gives back how many rows it were.
-    work: Box<dyn FnOnce(&Connection) -> Result<usize> + Send>,
+    work: Work,
     fate: Arc<Fate>,
 }
 
@@ -243,10 +245,7 @@ impl<'a> Turns<'a> {
             if begun.is_err() || self.connection.is_autocommit() || replies.len() == SHARED_MAX {
                 break;
             }
-            next = match waiting.try_recv() {
-                Ok(message) => Some(message),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-            };
+            next = waiting.try_recv().ok();
             if matches!(next, Some(Message::Batch(_))) {
                 break;
             }
