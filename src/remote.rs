@@ -289,21 +289,4 @@ fn tls_cause(error: &rustls::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::{PathKey, segment};
-
-    #[test]
-    fn the_client_leaves_an_encoded_key_as_it_is() {
-        for key in ["a/b c", "%2e%2e", "...", "../..", "É\\é", "a?b#c", "x%"] {
-            let PathKey::Segment(encoded) = segment(key) else {
-                panic!("{key} cannot be sent");
-            };
-            let url = reqwest::Url::parse(&format!("http://h/v1/customers/{encoded}/x")).unwrap();
-            assert_eq!(url.path(), format!("/v1/customers/{encoded}/x"));
-        }
-        // Why `.` and `..` are never sent in a path:
-        let url = reqwest::Url::parse("http://h/v1/customers/%2E%2E/x").unwrap();
-        assert_eq!(url.path(), "/v1/x");
-    }
-}
+mod tests;

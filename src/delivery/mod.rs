@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::store::Connection;
+use rusqlite::Connection;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::store::Connection;
+use rusqlite::Connection;
 
 use super::launch::JOB;
 use super::{Cargo, InAir, Loop};

@@ -130,7 +130,10 @@ pub struct World {
 
 impl World {
     pub fn new() -> World {
-        let dir = tempfile::tempdir().unwrap();
+        // In memory where there is such a place: simulated weeks are thousands of commits.
+        let dir = tempfile::tempdir_in("/dev/shm")
+            .or_else(|_| tempfile::tempdir())
+            .unwrap();
         let settings = standin::Settings {
             limit: standin::Limit {
                 calls: 2_000,

@@ -170,7 +170,7 @@ fn acknowledge(c: &Connection, flight: &Flight, remote_id: Option<&str>, now: i6
         "DELETE FROM pending WHERE kind = ?2 AND part = 0 AND id IN (
            SELECT i.id FROM flight_item i JOIN document d ON d.id = i.id
              JOIN record r ON r.kind = d.kind AND r.source_id = d.source_id
-           WHERE i.flight = ?1 AND i.outcome IS NULL AND r.seq = i.seq)",
+           WHERE i.flight = ?1 AND i.outcome IS NULL AND r.seq = i.seq AND r.fingerprint = i.fingerprint)",
     )?
     .execute(params![id, kind.code()])?;
     // What changed since goes on its way at once.
