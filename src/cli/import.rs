@@ -20,7 +20,8 @@ pub fn run(args: &Import, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let mut ended = Status::Done;
     for path in &args.files {
         let folder = settings(&config, &args.settings, path)?;
-        let row = intake::import::import(&site, &folder, path, &control).map_err(parts::intake_failed)?;
+        let row =
+            intake::import::import(&site, &folder, path, &control).map_err(parts::intake_failed)?;
         shell.say(&outcome(&row))?;
         if row.state != FileState::Stored || row.rejected > 0 {
             ended = Status::Attention;
@@ -34,14 +35,26 @@ pub fn run(args: &Import, shell: &mut Shell<'_>) -> Result<Status, Failure> {
 /// folder that holds the file.
 pub fn settings(config: &Config, asked: &Settings, path: &Path) -> Result<Folder, Failure> {
     if let Some(name) = &asked.folder {
-        let known = || config.folders.iter().map(|folder| folder.name.as_str()).collect::<Vec<_>>().join(", ");
-        return config
-            .folder(name)
-            .cloned()
-            .ok_or_else(|| Failure::Usage(format!("no folder is named `{name}`\nThere are: {}.", known())));
+        let known = || {
+            config
+                .folders
+                .iter()
+                .map(|folder| folder.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        return config.folder(name).cloned().ok_or_else(|| {
+            Failure::Usage(format!(
+                "no folder is named `{name}`\nThere are: {}.",
+                known()
+            ))
+        });
     }
     if let Some(kind) = asked.kind {
-        let here = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let here = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         let mut folder = Folder::with_defaults(kind.name(), here, kind);
         folder.preset = asked.preset.clone();
         return Ok(folder);
@@ -65,7 +78,11 @@ fn outcome(row: &FileRow) -> String {
                 "{name}: stored as file {}: {} new, {} changed, {} unchanged",
                 row.id, row.new, row.changed, row.unchanged
             );
-            for (n, what) in [(row.deleted, "deleted"), (row.skipped, "rows skipped"), (row.rejected, "rows rejected")] {
+            for (n, what) in [
+                (row.deleted, "deleted"),
+                (row.skipped, "rows skipped"),
+                (row.rejected, "rows rejected"),
+            ] {
                 if n > 0 {
                     text += &format!(", {} {what}", words::number(n));
                 }
@@ -75,7 +92,10 @@ fn outcome(row: &FileRow) -> String {
             }
             text
         }
-        FileState::Held => format!("{name}: held as file {}: {reason}\n  `tillsync accept {}`, then the same import again, takes it in.", row.id, row.id),
+        FileState::Held => format!(
+            "{name}: held as file {}: {reason}\n  `tillsync accept {}`, then the same import again, takes it in.",
+            row.id, row.id
+        ),
         state => format!("{name}: {}: {reason}", state.name()),
     }
 }

@@ -34,7 +34,8 @@ pub fn run(args: &Plan, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     match shell.format(args.listed.format) {
         Format::Json => {
             let all: Vec<Value> = planned.iter().map(|file| as_json(file)).collect();
-            let text = serde_json::to_string_pretty(&all).map_err(|error| Failure::Internal(error.to_string()))?;
+            let text = serde_json::to_string_pretty(&all)
+                .map_err(|error| Failure::Internal(error.to_string()))?;
             shell.say(&text)?;
         }
         Format::Csv => shell.show(&as_listing(&planned), Some(Format::Csv))?,
@@ -44,8 +45,13 @@ pub fn run(args: &Plan, shell: &mut Shell<'_>) -> Result<Status, Failure> {
             }
         }
     }
-    let fine = |file: &PlannedFile| file.unreadable.is_none() && file.held.is_none() && file.rejected == 0;
-    Ok(if planned.iter().all(fine) { Status::Done } else { Status::Attention })
+    let fine =
+        |file: &PlannedFile| file.unreadable.is_none() && file.held.is_none() && file.rejected == 0;
+    Ok(if planned.iter().all(fine) {
+        Status::Done
+    } else {
+        Status::Attention
+    })
 }
 
 fn look(config: &Arc<Config>, files: &[(PathBuf, Folder)]) -> Result<Vec<PlannedFile>, Failure> {
@@ -57,18 +63,29 @@ fn look(config: &Arc<Config>, files: &[(PathBuf, Folder)]) -> Result<Vec<Planned
     let types: MetadataTypes = types.unwrap_or_default();
     let system = TimeZone::system();
     let zone = system.iana_name().unwrap_or("UTC").to_owned();
-    let today = Timestamp::now().to_zoned(system).date();
-    let circumstances =
-        |_: &Folder| CircumstancesOf { presets: presets.clone(), types: types.clone(), host_zone: zone.clone(), today };
-    let scratch = if config.state_dir.is_dir() { config.state_dir.clone() } else { std::env::temp_dir() };
-    let planned = dry_run(files, &circumstances, &|| Store::look(&config.state_dir), &scratch);
+    let today = Timestamp::now().to_zoned_datetime(system).date();
+    let circumstances = |_: &Folder| CircumstancesOf {
+        presets: presets.clone(),
+        types: types.clone(),
+        host_zone: zone.clone(),
+        today,
+    };
+    let scratch = if config.state_dir.is_dir() {
+        config.state_dir.clone()
+    } else {
+        std::env::temp_dir()
+    };
+    let planned = dry_run(
+        files,
+        &circumstances,
+        &|| Store::look(&config.state_dir),
+        &scratch,
+    );
     Ok(planned.map_err(parts::intake_failed)?)
 }
 
 fn as_json(file: &PlannedFile) -> Value {
-    let change = |change: &crate::intake::plan::FieldChange| {
-        json!({"kind": change.kind.name(), "key": change.key, "field": change.field, "from": parsed(change.from.as_deref()), "to": parsed(change.to.as_deref())})
-    };
+    let change = |change: &crate::intake::plan::FieldChange| json!({"kind": change.kind.name(), "key": change.key, "field": change.field, "from": parsed(change.from.as_deref()), "to": parsed(change.to.as_deref())});
     let held = file.held.clone().or_else(|| file.unreadable.clone());
     json!({
         "file": file.file.display().to_string(),
@@ -88,11 +105,24 @@ fn as_json(file: &PlannedFile) -> Value {
 }
 
 fn parsed(value: Option<&str>) -> Value {
-    value.and_then(|json| serde_json::from_str(json).ok()).unwrap_or(Value::Null)
+    value
+        .and_then(|json| serde_json::from_str(json).ok())
+        .unwrap_or(Value::Null)
 }
 
-const COLUMNS: &[&str] =
-    &["file", "kind", "preset", "rows", "new", "changed", "unchanged", "rejected", "skipped", "deleted", "held"];
+const COLUMNS: &[&str] = &[
+    "file",
+    "kind",
+    "preset",
+    "rows",
+    "new",
+    "changed",
+    "unchanged",
+    "rejected",
+    "skipped",
+    "deleted",
+    "held",
+];
 
 fn as_listing(planned: &[PlannedFile]) -> Listing {
     let mut listing = Listing::new(COLUMNS);
@@ -103,7 +133,18 @@ fn as_listing(planned: &[PlannedFile]) -> Listing {
             file.kind.map(crate::kind::Kind::name).into(),
             file.tables.first().map(|table| table.preset.clone()).into(),
         ];
-        row.extend([file.rows, file.new, file.changed, file.unchanged, file.rejected, file.skipped, file.deleted].map(count));
+        row.extend(
+            [
+                file.rows,
+                file.new,
+                file.changed,
+                file.unchanged,
+                file.rejected,
+                file.skipped,
+                file.deleted,
+            ]
+            .map(count),
+        );
         row.push(file.held.clone().or_else(|| file.unreadable.clone()).into());
         listing.push(row);
     }
@@ -121,7 +162,13 @@ fn tell(file: &PlannedFile, shell: &mut Shell<'_>) -> Result<(), Failure> {
     }
     shell.say(&format!(
         "\n{} rows: {} new, {} changed, {} unchanged, {} deleted; {} rejected, {} skipped",
-        file.rows, file.new, file.changed, file.unchanged, file.deleted, file.rejected, file.skipped
+        file.rows,
+        file.new,
+        file.changed,
+        file.unchanged,
+        file.deleted,
+        file.rejected,
+        file.skipped
     ))?;
     if let Some(reason) = &file.held {
         shell.say(&format!("It would be held: {reason}"))?;
@@ -130,24 +177,63 @@ fn tell(file: &PlannedFile, shell: &mut Shell<'_>) -> Result<(), Failure> {
         shell.say(&format!("note: {}", visible(notice)))?;
     }
     for (n, sample) in file.samples.iter().enumerate() {
-        shell.say(&format!("\nrecord {} of this file: {} {}", n + 1, sample.kind.singular(), visible(&sample.key)))?;
+        shell.say(&format!(
+            "\nrecord {} of this file: {} {}",
+            n + 1,
+            sample.kind.singular(),
+            visible(&sample.key)
+        ))?;
         for (field, value) in &sample.fields {
             shell.say(&format!("  {} = {}", visible(field), visible(value)))?;
         }
     }
-    tell_rest("changed fields", &file.changes, CHANGES_SHOWN, shell, |change| {
-        let side = |value: &Option<String>| value.as_deref().map_or("nothing".into(), |v| visible(v));
-        format!("{} {}: {}: {} → {}", change.kind.singular(), visible(&change.key), visible(&change.field), side(&change.from), side(&change.to))
-    })?;
-    tell_rest("rejected rows", &file.rejects, REJECTS_SHOWN, shell, |(member, reject)| {
-        let member = if member.is_empty() { String::new() } else { format!("{} ", visible(member)) };
-        let column = reject.column.as_deref().map_or(String::new(), |column| format!(", column `{}`", visible(column)));
-        format!("{member}line {}{column}: {} ({})", reject.line, reject.reason, reject.code.name())
-    })?;
+    tell_rest(
+        "changed fields",
+        &file.changes,
+        CHANGES_SHOWN,
+        shell,
+        |change| {
+            let side =
+                |value: &Option<String>| value.as_deref().map_or("nothing".into(), |v| visible(v));
+            format!(
+                "{} {}: {}: {} → {}",
+                change.kind.singular(),
+                visible(&change.key),
+                visible(&change.field),
+                side(&change.from),
+                side(&change.to)
+            )
+        },
+    )?;
+    tell_rest(
+        "rejected rows",
+        &file.rejects,
+        REJECTS_SHOWN,
+        shell,
+        |(member, reject)| {
+            let member = if member.is_empty() {
+                String::new()
+            } else {
+                format!("{} ", visible(member))
+            };
+            let column = reject.column.as_deref().map_or(String::new(), |column| {
+                format!(", column `{}`", visible(column))
+            });
+            format!(
+                "{member}line {}{column}: {} ({})",
+                reject.line,
+                reject.reason,
+                reject.code.name()
+            )
+        },
+    )?;
     shell.say("")
 }
 
-fn tell_table(table: &crate::intake::plan::PlannedTable, shell: &mut Shell<'_>) -> Result<(), Failure> {
+fn tell_table(
+    table: &crate::intake::plan::PlannedTable,
+    shell: &mut Shell<'_>,
+) -> Result<(), Failure> {
     if !table.member.is_empty() {
         shell.say(&format!("\nmember {}", visible(&table.member)))?;
     }
@@ -157,16 +243,35 @@ fn tell_table(table: &crate::intake::plan::PlannedTable, shell: &mut Shell<'_>) 
     }
     shell.say(&format!("  read as  {}", table.dialect))?;
     shell.say("  columns")?;
-    let width = table.columns.iter().map(|column| column.header.chars().count()).max().unwrap_or(0).min(40);
+    let width = table
+        .columns
+        .iter()
+        .map(|column| column.header.chars().count())
+        .max()
+        .unwrap_or(0)
+        .min(40);
     for column in &table.columns {
         let becomes = column.field.as_deref().unwrap_or("ignored");
-        let note = column.note.as_deref().map_or(String::new(), |note| format!("  ({note})"));
-        shell.say(&format!("    {:width$}  → {}{note}", visible(&column.header), visible(becomes)))?;
+        let note = column
+            .note
+            .as_deref()
+            .map_or(String::new(), |note| format!("  ({note})"));
+        shell.say(&format!(
+            "    {:width$}  → {}{note}",
+            visible(&column.header),
+            visible(becomes)
+        ))?;
     }
     Ok(())
 }
 
-fn tell_rest<T>(what: &str, all: &[T], most: usize, shell: &mut Shell<'_>, line: impl Fn(&T) -> String) -> Result<(), Failure> {
+fn tell_rest<T>(
+    what: &str,
+    all: &[T],
+    most: usize,
+    shell: &mut Shell<'_>,
+    line: impl Fn(&T) -> String,
+) -> Result<(), Failure> {
     if all.is_empty() {
         return Ok(());
     }
@@ -175,7 +280,10 @@ fn tell_rest<T>(what: &str, all: &[T], most: usize, shell: &mut Shell<'_>, line:
         shell.say(&format!("  {}", line(one)))?;
     }
     if all.len() > most {
-        shell.say(&format!("  … and {} more (`--format json` has them)", all.len() - most))?;
+        shell.say(&format!(
+            "  … and {} more (`--format json` has them)",
+            all.len() - most
+        ))?;
     }
     Ok(())
 }
