@@ -25,8 +25,18 @@ pub mod verdict;
 pub mod wire;
 
 // Done: thin, one outside world each.
+pub mod folder;
 pub mod remote;
 pub mod store;
 
+// What people and machines see.
+pub mod page;
+pub mod status;
+
 // Moved.
+pub mod daemon;
 pub mod delivery;
+pub mod intake;
+
+// A stand-in of the remote, for tests and trials. Knows nothing of the rest.
+pub mod standin;

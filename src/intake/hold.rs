@@ -2,15 +2,20 @@
 //! row is stored (INTERFACE.md, Held).
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::path::Path;
+
+use crate::store::Connection;
 
 use super::read::{self, Circumstances, Refusal, Sink, Table, Tally};
-use super::{Error, Result, Site, take};
+use super::returned::Original;
+use super::{Error, Result, Site};
 use crate::config::{self, Missing};
-use crate::folder::claim::Claimed;
 use crate::kind::Kind;
 use crate::record::{Batch, BatchRow};
 use crate::reject::Reject;
-use crate::store::{Compared, Comparer, FileRow, IntakeSession, Outcome, StoreLookup};
+use crate::store::Missing as Lacks;
+use crate::store::{self, Compared, Comparer, FileRow, IntakeSession, Outcome, StoreLookup};
 
 /// `max_change` is about habits; a folder with fewer records has none yet.
 const CHANGE_COUNTED_FROM: u64 = 100;
@@ -27,24 +32,41 @@ pub enum Hold {
         reason: String,
         number: u64,
     },
-    Unreadable(String),
 }
 
-/// What is looked at.
+/// What is looked at, and with what.
 pub struct LookOver<'a> {
-    pub site: &'a Site,
-    pub folder: &'a config::Folder,
-    pub row: &'a FileRow,
-    pub claimed: &'a Claimed,
+    /// Gives connections that look.
+    pub reader: &'a dyn Fn() -> Result<Connection>,
+    pub scratch_dir: &'a Path,
+    pub original: &'a dyn Fn(i64) -> Option<Original>,
+    pub file: &'a File,
+    pub mtime_ns: i64,
     pub circumstances: &'a Circumstances<'a>,
+}
+
+/// Who notes the keys of a full list, and tells what it lacks.
+pub trait Keys {
+    fn present(&mut self, kind: Kind, keys: &[&str]) -> store::Result<()>;
+    fn missing(&mut self) -> store::Result<Lacks>;
+}
+
+impl Keys for IntakeSession {
+    fn present(&mut self, kind: Kind, keys: &[&str]) -> store::Result<()> {
+        IntakeSession::present(self, kind, keys)
+    }
+
+    fn missing(&mut self) -> store::Result<Lacks> {
+        self.missing_count()
+    }
 }
 
 /// One thing to be seen.
 #[derive(Debug)]
-struct Concern {
+pub struct Concern {
     code: &'static str,
     number: u64,
-    text: String,
+    pub text: String,
 }
 
 /// The folder's files say what is there, and what is not.
@@ -52,60 +74,84 @@ pub fn is_full_list(folder: &config::Folder) -> bool {
     folder.missing == Missing::Delete && folder.kind != Kind::Orders
 }
 
+/// Whether this file does: not what came back mended, and not a part of an export.
+pub fn is_full(folder: &config::Folder, tables: &[Table]) -> bool {
+    let is_whole = |table: &Table| table.returned.is_none() && !table.is_split;
+    is_full_list(folder) && tables.iter().all(is_whole)
+}
+
+/// What a person has let pass passes, for the number that was shown.
+pub fn decide(concerns: &[Concern], row: &FileRow) -> Hold {
+    if concerns.is_empty() {
+        return Hold::Pass;
+    }
+    let codes: Vec<&str> = concerns.iter().map(|concern| concern.code).collect();
+    let number = concerns.iter().map(|concern| concern.number).sum();
+    if let (Some(accepted), Some(held)) = (row.accepted, &row.held_code) {
+        let seen: HashSet<&str> = held.split('+').collect();
+        if codes.iter().all(|code| seen.contains(code)) && number <= accepted {
+            return Hold::Pass;
+        }
+    }
+    Hold::Held {
+        code: codes.join("+"),
+        reason: format!(
+            "{}; nothing was changed. If that is right: tillsync accept {}",
+            said(concerns),
+            row.id
+        ),
+        number,
+    }
+}
+
+/// All of it in one line.
+pub fn said(concerns: &[Concern]) -> String {
+    let texts: Vec<&str> = concerns
+        .iter()
+        .map(|concern| concern.text.as_str())
+        .collect();
+    texts.join("; ")
+}
+
 impl LookOver<'_> {
     pub fn look(
         &self,
         tables: &[Table],
-        session: &mut IntakeSession,
+        keys: &mut dyn Keys,
         between: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<Hold> {
+    ) -> Result<Vec<Concern>> {
+        let folder = self.circumstances.folder;
         let is_returned = tables.iter().any(|table| table.returned.is_some());
         let mut concerns = Vec::new();
         if !is_returned {
             concerns.extend(self.missing_columns(tables)?);
         }
+        if is_full_list(folder) && tables.iter().any(|table| table.is_split) {
+            concerns.push(Concern {
+                code: "parts",
+                number: 0,
+                text: format!(
+                    "exports of this format ({}) come in parts, so none is a full list, and this folder has `missing = \"delete\"`; set it to \"keep\". Accepted, it is taken in without deleting anything",
+                    tables[0].preset
+                ),
+            });
+        }
         let wants = Wants {
-            present: is_full_list(self.folder) && !is_returned,
-            changes: self.folder.max_change_percent < 100.0,
-            ages: self.folder.kind == Kind::Orders && !self.folder.history,
+            present: is_full(folder, tables),
+            changes: folder.max_change_percent < 100.0,
+            ages: folder.kind == Kind::Orders && !folder.history,
         };
         if wants.present || wants.changes || wants.ages {
-            match self.count(&wants, session, between) {
-                Ok(found) => concerns.extend(self.judge(&wants, found, session)?),
-                Err(Error::Unreadable(reason)) => return Ok(Hold::Unreadable(reason)),
-                Err(error) => return Err(error),
-            }
+            let found = self.count(&wants, keys, between)?;
+            concerns.extend(self.judge(&wants, &found, keys)?);
         }
-        Ok(self.decide(concerns))
-    }
-
-    /// What a person has let pass passes, for the number that was shown.
-    fn decide(&self, concerns: Vec<Concern>) -> Hold {
-        if concerns.is_empty() {
-            return Hold::Pass;
-        }
-        let codes: Vec<&str> = concerns.iter().map(|concern| concern.code).collect();
-        let number = concerns.iter().map(|concern| concern.number).sum();
-        if let (Some(accepted), Some(held)) = (self.row.accepted, &self.row.held_code) {
-            let seen: HashSet<&str> = held.split('+').collect();
-            if codes.iter().all(|code| seen.contains(code)) && number <= accepted {
-                return Hold::Pass;
-            }
-        }
-        let texts: Vec<String> = concerns.into_iter().map(|concern| concern.text).collect();
-        Hold::Held {
-            code: codes.join("+"),
-            reason: format!(
-                "{}; nothing was changed. If that is right: tillsync accept {}",
-                texts.join("; "),
-                self.row.id
-            ),
-            number,
-        }
+        Ok(concerns)
     }
 
     fn missing_columns(&self, tables: &[Table]) -> Result<Option<Concern>> {
-        let Some(before) = self.site.store.folder_columns(&self.folder.name)? else {
+        let reader = (self.reader)()?;
+        let folder = self.circumstances.folder;
+        let Some(before) = store::folder_columns(&reader, &folder.name)? else {
             return Ok(None);
         };
         let now = mapped_columns(tables);
@@ -113,8 +159,7 @@ impl LookOver<'_> {
         let missing: Vec<&String> = (before.iter())
             .filter(|column| field_of(column).is_some_and(|field| !fields.contains(field)))
             .collect();
-        if missing.is_empty() || known_headers(self.site, self.folder)?.contains(&header_mark(&now))
-        {
+        if missing.is_empty() || known_headers(&reader, folder)?.contains(&header_mark(&now)) {
             return Ok(None);
         }
         let list = |columns: &mut dyn Iterator<Item = &String>| {
@@ -135,22 +180,19 @@ impl LookOver<'_> {
     fn count(
         &self,
         wants: &Wants,
-        session: &mut IntakeSession,
+        keys: &mut dyn Keys,
         between: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Found> {
-        let mut file = &self.claimed.file;
-        let original = |id| take::original(self.site, id);
-        let mut tables = read::prepare(&mut file, self.circumstances, &original)?;
+        let mut file = self.file;
+        // Read by a reading of its own: notices are counted by the one that stores.
+        let mut tables = read::prepare(&mut file, self.circumstances, self.original)?;
         let comparer = match wants.changes {
-            true => Some(Comparer::new(
-                self.site.store.reader()?,
-                &self.site.config.state_dir,
-            )?),
+            true => Some(Comparer::new((self.reader)()?, self.scratch_dir)?),
             false => None,
         };
         let mut counting = Counting {
-            kind: self.folder.kind,
-            session,
+            kind: self.circumstances.folder.kind,
+            keys,
             between,
             comparer,
             ages: wants.ages.then(|| self.oldest_live_ms()),
@@ -160,7 +202,7 @@ impl LookOver<'_> {
             if wants.keys_only() && table.reading.row_hash_seed().is_some() {
                 counting.read_keys(&mut file, table)?;
             } else {
-                counting.read(self.site, &mut file, table)?;
+                counting.read((self.reader)()?, &mut file, table)?;
             }
         }
         Ok(counting.found)
@@ -168,32 +210,30 @@ impl LookOver<'_> {
 
     /// An order that is older is no sale of these days.
     fn oldest_live_ms(&self) -> i64 {
-        let live = i64::try_from(self.folder.live.as_millis()).unwrap_or(i64::MAX);
-        (self.claimed.stat.mtime_ns / 1_000_000).saturating_sub(live)
+        let live = i64::try_from(self.circumstances.folder.live.as_millis()).unwrap_or(i64::MAX);
+        (self.mtime_ns / 1_000_000).saturating_sub(live)
     }
 
-    fn judge(
-        &self,
-        wants: &Wants,
-        found: Found,
-        session: &mut IntakeSession,
-    ) -> Result<Vec<Concern>> {
+    fn judge(&self, wants: &Wants, found: &Found, keys: &mut dyn Keys) -> Result<Vec<Concern>> {
+        let folder = self.circumstances.folder;
         let mut concerns = Vec::new();
-        let of_folder = session.missing_count()?;
         if wants.present {
-            concerns.extend(self.judge_missing(&found, of_folder.missing, of_folder.brought));
+            let lacks = keys.missing()?;
+            concerns.extend(self.judge_missing(found, lacks.missing, lacks.brought));
         }
-        let changes_max = part(of_folder.brought, self.folder.max_change_percent);
-        if wants.changes && of_folder.brought >= CHANGE_COUNTED_FROM && found.changed > changes_max
-        {
-            concerns.push(Concern {
-                code: "changes",
-                number: found.changed,
-                text: format!(
-                    "it would change {} of the {} records that this folder's files brought, more than `max_change` ({} %) allows",
-                    found.changed, of_folder.brought, self.folder.max_change_percent
-                ),
-            });
+        if wants.changes {
+            let brought = store::brought(&(self.reader)()?, &folder.name)?;
+            let allowed = part(brought, folder.max_change_percent);
+            if brought >= CHANGE_COUNTED_FROM && found.changed > allowed {
+                concerns.push(Concern {
+                    code: "changes",
+                    number: found.changed,
+                    text: format!(
+                        "it would change {} of the {brought} records that this folder's files brought, more than `max_change` ({} %) allows",
+                        found.changed, folder.max_change_percent
+                    ),
+                });
+            }
         }
         if found.old > 0 {
             concerns.push(Concern {
@@ -209,16 +249,14 @@ impl LookOver<'_> {
     }
 
     fn judge_missing(&self, found: &Found, missing: u64, brought: u64) -> Option<Concern> {
-        let allowed = part(brought, self.folder.max_delete_percent);
+        let percent = self.circumstances.folder.max_delete_percent;
+        let allowed = part(brought, percent);
         let (code, why) = match &found.cut {
             Some(cut) => ("cut", format!("cannot be read from line {} on", cut.line)),
             None if found.rows == 0 => ("empty", "has no rows".to_owned()),
             None if missing > allowed => (
                 "deletes",
-                format!(
-                    "lacks more than `max_delete` ({} %) allows",
-                    self.folder.max_delete_percent
-                ),
+                format!("lacks more than `max_delete` ({percent} %) allows"),
             ),
             None => return None,
         };
@@ -262,7 +300,7 @@ struct Found {
 /// Counts what a file would do.
 struct Counting<'a> {
     kind: Kind,
-    session: &'a mut IntakeSession,
+    keys: &'a mut dyn Keys,
     between: &'a mut dyn FnMut() -> Result<()>,
     comparer: Option<Comparer>,
     ages: Option<i64>,
@@ -271,7 +309,7 @@ struct Counting<'a> {
 
 impl Counting<'_> {
     /// Where only the keys count, rows need no reading.
-    fn read_keys(&mut self, file: &mut &std::fs::File, table: &Table) -> Result<()> {
+    fn read_keys(&mut self, file: &mut &File, table: &Table) -> Result<()> {
         let cut = read::each_rows(file, &table.member, |rows| {
             (self.between)()?;
             self.found.rows += rows.len() as u64;
@@ -289,13 +327,14 @@ impl Counting<'_> {
         let rows: Vec<_> = rows.iter().collect();
         let keys: Vec<_> = rows.iter().filter_map(|row| reading.key(row)).collect();
         let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-        Ok(self.session.present(self.kind, &keys)?)
+        Ok(self.keys.present(self.kind, &keys)?)
     }
 
-    fn read(&mut self, site: &Site, file: &mut &std::fs::File, table: &mut Table) -> Result<()> {
-        let lookup = StoreLookup::new(site.store.reader()?);
+    fn read(&mut self, reader: Connection, file: &mut &File, table: &mut Table) -> Result<()> {
+        let lookup = StoreLookup::new(reader);
         let mut tally = Tally::default();
         read::read_table(file, table, &lookup, None, self, &mut tally)?;
+        lookup.take_error().map_or(Ok(()), Err)?;
         self.found.rows += tally.rows;
         self.found.cut = self.found.cut.take().or(tally.cut);
         Ok(())
@@ -318,7 +357,7 @@ impl Sink for Counting<'_> {
                 )
                 .collect();
             if !keys.is_empty() {
-                self.session.present(kind, &keys)?;
+                self.keys.present(kind, &keys)?;
             }
         }
         if let Some(comparer) = &mut self.comparer {
@@ -379,8 +418,8 @@ fn header_mark(columns: &[String]) -> String {
     blake3::hash(columns.join("\n").as_bytes()).to_hex()[..16].to_owned()
 }
 
-fn known_headers(site: &Site, folder: &config::Folder) -> Result<Vec<String>> {
-    let json = site.store.text(&headers_name(folder))?;
+fn known_headers(reader: &Connection, folder: &config::Folder) -> Result<Vec<String>> {
+    let json = store::meta::text(reader, &headers_name(folder))?;
     Ok(json
         .and_then(|json| serde_json::from_str(&json).ok())
         .unwrap_or_default())
@@ -393,7 +432,7 @@ pub fn remember_columns(site: &Site, folder: &config::Folder, tables: &[Table]) 
     if site.store.folder_columns(&folder.name)?.as_ref() != Some(&columns) {
         site.store.set_folder_columns(&folder.name, &columns)?;
     }
-    let mut known = known_headers(site, folder)?;
+    let mut known = known_headers(&site.store.reader()?, folder)?;
     let mark = header_mark(&columns);
     if !known.contains(&mark) {
         known.push(mark);

@@ -246,5 +246,5 @@ pub fn sync_once(site: Site, control: &Control) -> Result<TakenIn> {
         }
     }
     intake.end()?;
-    Ok(intake.taken_in().clone())
+    Ok(*intake.taken_in())
 }

@@ -1,20 +1,22 @@
 //! The dry run: what files would do, told without doing it. The same reading as intake's; the store
 //! is only looked at, and need not be there.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::store::Connection;
 
+use super::hold::{self, Keys};
 use super::read::{self, Circumstances, Sink, Tally};
+use super::returned::Original;
 use super::{Error, Result};
 use crate::config;
 use crate::folder::claim::Claimed;
 use crate::kind::Kind;
-use crate::mapping::{ColumnUse, Lookup};
+use crate::mapping::ColumnUse;
 use crate::record::{Act, Batch, Content};
 use crate::reject::Reject;
-use crate::store::{Compared, Comparer, Outcome, Store, StoreLookup};
+use crate::store::{Compared, Comparer, Outcome, Present, Store, StoreLookup};
 
 /// Changes, samples and rejects that are listed of one file at most; counts count all.
 pub const LISTED_MAX: usize = 1_000;
@@ -122,14 +124,15 @@ pub fn dry_run(
             ..PlannedFile::default()
         };
         comparing.seen.clear();
-        let lookup = StoreLookup::new(look()?);
-        match plan_one(
+        let told = plan_one(
             path,
-            folder,
             &circumstances(folder),
-            &lookup,
+            folder,
+            &look,
+            scratch_dir,
             &mut comparing,
-        ) {
+        );
+        match told {
             Ok(()) => {}
             Err(Error::Unreadable(reason)) => comparing.planned.unreadable = Some(reason),
             Err(error) => return Err(error),
@@ -149,11 +152,20 @@ pub struct CircumstancesOf {
 
 fn plan_one(
     path: &Path,
-    folder: &config::Folder,
     of: &CircumstancesOf,
-    lookup: &dyn Lookup,
+    folder: &config::Folder,
+    look: &dyn Fn() -> Result<Connection>,
+    scratch_dir: &Path,
     comparing: &mut Comparing,
 ) -> Result<()> {
+    let reader = look()?;
+    let original: &dyn Fn(i64) -> Option<Original> = &|id| {
+        let row = crate::store::file(&reader, id).ok().flatten()?;
+        Some(Original {
+            kept: serde_json::from_str(row.reading.as_deref()?).ok()?,
+            keys: HashMap::new(),
+        })
+    };
     let claimed = Claimed::by_hand(path).map_err(|error| {
         Error::Waits(format!(
             "{}: {}",
@@ -169,7 +181,7 @@ fn plan_one(
         today: of.today,
     };
     let mut file = &claimed.file;
-    let mut tables = read::prepare(&mut file, &circumstances, &|_| None).map_err(Error::from)?;
+    let mut tables = read::prepare(&mut file, &circumstances, original).map_err(Error::from)?;
     comparing.planned.tables = (tables.iter())
         .map(|table| PlannedTable {
             member: table.member.name.clone(),
@@ -180,13 +192,79 @@ fn plan_one(
             columns: table.reading.columns(),
         })
         .collect();
+    look_over(
+        &claimed,
+        &tables,
+        &circumstances,
+        original,
+        look,
+        scratch_dir,
+        comparing,
+    )?;
+    let lookup = StoreLookup::new(look()?);
     let mut tally = Tally::default();
     for table in &mut tables {
-        read::read_table(&mut file, table, lookup, None, comparing, &mut tally)?;
+        read::read_table(&mut file, table, &lookup, None, comparing, &mut tally)?;
         comparing.planned.notices.extend(table.reading.notices());
     }
+    lookup.take_error().map_or(Ok(()), Err)?;
     (comparing.planned.rows, comparing.planned.skipped) = (tally.rows, tally.skipped);
     Ok(())
+}
+
+/// Whether it would be held, and what a full list would delete.
+fn look_over(
+    claimed: &Claimed,
+    tables: &[read::Table],
+    circumstances: &Circumstances<'_>,
+    original: &dyn Fn(i64) -> Option<Original>,
+    look: &dyn Fn() -> Result<Connection>,
+    scratch_dir: &Path,
+    comparing: &mut Comparing,
+) -> Result<()> {
+    let mut list = FullList {
+        present: Present::new(scratch_dir)?,
+        reader: look()?,
+        folder: circumstances.folder.name.clone(),
+    };
+    let look_over = hold::LookOver {
+        reader: look,
+        scratch_dir,
+        original,
+        file: &claimed.file,
+        mtime_ns: claimed.stat.mtime_ns,
+        circumstances,
+    };
+    let concerns = look_over.look(tables, &mut list, &mut || Ok(()))?;
+    comparing.planned.held = (!concerns.is_empty()).then(|| hold::said(&concerns));
+    if hold::is_full(circumstances.folder, tables) {
+        comparing.planned.deleted += list.missing()?.missing;
+        list.present.each_missing(|kind, key| {
+            comparing
+                .planned
+                .to_send
+                .push((kind, key.to_owned(), Sent::Deleted));
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// A full list's keys beside the store.
+struct FullList {
+    present: Present,
+    reader: Connection,
+    folder: String,
+}
+
+impl Keys for FullList {
+    fn present(&mut self, kind: Kind, keys: &[&str]) -> crate::store::Result<()> {
+        self.present.add(kind, keys)
+    }
+
+    fn missing(&mut self) -> crate::store::Result<crate::store::Missing> {
+        self.present.compare_folder(&self.reader, &self.folder)
+    }
 }
 
 /// Compares batches with the store, and notes what they would do.

@@ -2,7 +2,7 @@
 //!
 //! What was seen of folders is in memory and can be found again; where a file stands is the store's.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::{Arc, PoisonError};
@@ -50,6 +50,10 @@ pub struct Intake {
     saved: Option<(Board, i64)>,
     /// When the rows of the store are compared with the folders again.
     check_at: Moment,
+    /// After something that may pass by itself, the loop tries again then.
+    retry_at: Option<Moment>,
+    /// Folders whose intake stands.
+    paused: HashMap<String, Pause>,
     woken_by_events: bool,
     taken_in: TakenIn,
     is_daemon: bool,
@@ -115,6 +119,8 @@ impl Intake {
             board: Board::default(),
             saved: None,
             check_at: Moment::MIN,
+            retry_at: None,
+            paused: HashMap::new(),
             woken_by_events: false,
             taken_in: TakenIn::default(),
             is_daemon,
@@ -157,8 +163,15 @@ impl Intake {
 
     /// One look and one thing done. `false`: there was nothing to do.
     pub fn turn(&mut self) -> Result<bool> {
+        let now = self.now();
+        let did = self.look_and_step(now);
+        let did = self.settle_errors(did, now)?;
+        self.show();
+        Ok(did)
+    }
+
+    fn look_and_step(&mut self, now: Moment) -> Result<bool> {
         if let Some((config, presets)) = self.control.take_reconfigured() {
-            let now = self.now();
             self.folders.reconfigure(&settings_of(&config), now);
             (self.site.config, self.site.presets) = (config, presets);
             self.reload()?;
@@ -167,7 +180,6 @@ impl Intake {
             self.check_at = Moment::MIN;
             self.again.clear();
         }
-        let now = self.now();
         self.folders.look(now);
         if self.check_at <= now {
             self.check_at = now + folder::RESCAN_MS;
@@ -175,10 +187,7 @@ impl Intake {
             self.drop_vanished()?;
             self.look_at_archived(now)?;
         }
-        let did = self.step(now);
-        let did = self.settle_errors(did, now)?;
-        self.show(now);
-        Ok(did)
+        self.step(now)
     }
 
     /// Until something happens, or is due.
@@ -191,9 +200,13 @@ impl Intake {
         }
         let mut until = self.folders.next_look().min(self.check_at);
         until = self.again.values().copied().fold(until, Moment::min);
-        if let Some((_, again)) = &self.blocked {
-            until = until.min(*again);
-        }
+        until = until.min(
+            self.blocked
+                .as_ref()
+                .map_or(Moment::MAX, |(_, again)| *again),
+        );
+        until = until.min(self.retry_at.take().unwrap_or(Moment::MAX));
+        until = until.min(self.pause_ends_at(now));
         let grown = self
             .archived
             .iter()
@@ -274,18 +287,22 @@ impl Intake {
                     None => self.site.clock.utc_ms(),
                 };
                 self.blocked = Some((Blocked { since, reason }, now + AGAIN_MS));
-                self.reload()?;
+                self.look_again_soon(now);
                 Ok(false)
             }
-            Err(Error::Stopped) => {
-                self.reload()?;
-                Ok(false)
-            }
-            Err(Error::Waits(_)) => {
-                self.reload()?;
+            Err(Error::Stopped | Error::Waits(_)) => {
+                self.look_again_soon(now);
                 Ok(false)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// The store is asked anew; where even that has to wait, it is tried again.
+    fn look_again_soon(&mut self, now: Moment) {
+        self.retry_at = Some(now + AGAIN_MS);
+        if self.reload().is_err() {
+            self.check_at = now + AGAIN_MS;
         }
     }
 
@@ -298,8 +315,16 @@ impl Intake {
                 self.folders.get_mut(index).mark_known(stat_of(row));
             }
         }
-        let open: std::collections::HashSet<i64> = self.open.iter().map(|row| row.id).collect();
+        let open: HashSet<i64> = self.open.iter().map(|row| row.id).collect();
         self.again.retain(|id, _| open.contains(id));
+        let reader = self.site.store.reader()?;
+        let utc_ms = self.site.clock.utc_ms();
+        self.paused.clear();
+        for folder in self.folders.iter() {
+            let name = &folder.settings.name;
+            let pause = meta::paused(&reader, Some(name), utc_ms)?;
+            self.paused.extend(pause.map(|pause| (name.clone(), pause)));
+        }
         Ok(())
     }
 
@@ -352,9 +377,24 @@ impl Intake {
     }
 
     fn is_paused(&self, folder: &str) -> bool {
-        let paused = (self.site.store.reader())
-            .and_then(|reader| meta::paused(&reader, Some(folder), self.site.clock.utc_ms()));
-        matches!(paused, Ok(Some(Pause::Open | Pause::Until(_))))
+        match self.paused.get(folder) {
+            None => false,
+            Some(Pause::Open) => true,
+            Some(Pause::Until(until)) => *until > self.site.clock.utc_ms(),
+        }
+    }
+
+    fn pause_ends_at(&self, now: Moment) -> Moment {
+        let utc_ms = self.site.clock.utc_ms();
+        let ends = |pause: &Pause| match pause {
+            Pause::Until(until) if *until > utc_ms => Some(now + (until - utc_ms)),
+            _ => None,
+        };
+        self.paused
+            .values()
+            .filter_map(ends)
+            .min()
+            .unwrap_or(Moment::MAX)
     }
 
     fn next_to_put_away(&self, now: Moment) -> Option<FileRow> {
@@ -478,8 +518,15 @@ impl Intake {
         match taken {
             Ok(taken) => self.settle_taken(settings, row.id, taken, &claimed),
             Err(error) => {
-                if matches!(error, Error::Waits(_)) {
+                if let Error::Waits(reason) = &error {
                     self.again.insert(row.id, self.now() + AGAIN_MS);
+                    let text = format!(
+                        "{}: {} waits: {reason}. It is tried again every {} s",
+                        settings.path.display(),
+                        row.name,
+                        AGAIN_MS / 1000
+                    );
+                    self.say(&settings.name, "waits", text);
                 }
                 Err(error)
             }
@@ -519,6 +566,8 @@ impl Intake {
         claimed: &Claimed,
     ) -> Result<()> {
         let row = self.row(id)?;
+        self.board
+            .settle_notices("waits", &settings.name, &row.name);
         self.taken_in.add(&row);
         self.control.tell_taken();
         if let Some(index) = self.folders.position(&settings.name) {
@@ -768,7 +817,7 @@ impl Intake {
         self.reload()
     }
 
-    fn show(&mut self, now: Moment) {
+    fn show(&mut self) {
         let utc = self.site.clock.utc_ms();
         let before = std::mem::take(&mut self.board.folders);
         self.board.folders = (0..self.folders.iter().count())
@@ -778,7 +827,6 @@ impl Intake {
         self.board.overflows = self.folders.overflows;
         self.board.turned = utc;
         self.publish();
-        let _ = now;
         let differs = self
             .saved
             .as_ref()

@@ -11,7 +11,7 @@ use super::known::Known;
 use super::returned::{self, Original, Returned};
 use crate::config;
 use crate::mapping::{Decided, Lookup, MetadataTypes, Place, Reading};
-use crate::preset::{Presets, Recognised};
+use crate::preset::{Preset, Presets, Recognised};
 use crate::record::Batch;
 use crate::reject::{Code, Reject};
 use crate::table::{self, Dialect, Failure, Member, Rows};
@@ -37,6 +37,8 @@ pub struct Table {
     /// Why this preset, and why not the next.
     pub why: String,
     pub why_not_next: Option<String>,
+    /// Its format comes in parts: it is never a full list.
+    pub is_split: bool,
     /// It is a rejects file that came back.
     pub returned: Option<Returned>,
 }
@@ -82,7 +84,9 @@ pub fn prepare<R: Read + Seek>(
     let settings = table::Settings {
         encoding: folder.encoding.clone(),
         delimiter: folder.delimiter,
-        header_if_none: None,
+        header_if_none: (circumstances.presets.get(&folder.preset))
+            .and_then(Preset::header_if_none)
+            .map(<[String]>::to_vec),
     };
     let is_header = |cells: &[String]| {
         let own = returned::own_header(cells);
@@ -162,6 +166,7 @@ fn prepare_table<R: Read + Seek>(
     }
     Ok(Table {
         preset: preset.name.clone(),
+        is_split: preset.is_split(),
         why,
         why_not_next,
         member,

@@ -13,6 +13,7 @@ use super::returned::Original;
 use super::{Error, Result, Site};
 use crate::config;
 use crate::folder::claim::{Claimed, is_unchanged};
+use crate::kind::Kind;
 use crate::record::Batch;
 use crate::reject::Reject;
 use crate::store::{Begin, Counts, FileRow, FileState, Finish, IntakeSession, StoreLookup};
@@ -59,6 +60,11 @@ pub fn take(
         }
         Err(Refusal::Unreadable(reason)) => return set_aside(site, row, reason),
     };
+    if folder.kind == Kind::Orders {
+        // What orders ask for: their customer by e-mail, their items by the SKU's code.
+        site.store.prepare_lookup(Kind::Customers)?;
+        site.store.prepare_lookup(Kind::Skus)?;
+    }
     let mut session = site.store.begin_intake(Begin {
         file: row.id,
         preset: tables[0].preset.clone(),
@@ -66,18 +72,22 @@ pub fn take(
         now: site.clock.utc_ms(),
     })?;
     let look_over = hold::LookOver {
-        site,
-        folder,
-        row,
-        claimed,
+        reader: &|| Ok(site.store.reader()?),
+        scratch_dir: &site.config.state_dir,
+        original: &|id| original(site, id),
+        file: &claimed.file,
+        mtime_ns: claimed.stat.mtime_ns,
         circumstances: &circumstances,
     };
-    match look_over.look(&tables, &mut session, between)? {
-        Hold::Pass => {}
-        Hold::Unreadable(reason) => {
+    let concerns = match look_over.look(&tables, &mut session, between) {
+        Err(Error::Unreadable(reason)) => {
             session.take_back(FileState::Unreadable, Some(reason), site.clock.utc_ms())?;
             return Ok(Taken::Unreadable);
         }
+        other => other?,
+    };
+    match hold::decide(&concerns, row) {
+        Hold::Pass => {}
         Hold::Held {
             code,
             reason,
@@ -186,7 +196,7 @@ fn read_all(
         hash,
         notices: notices(&tables),
         after_leave: folder.after == config::After::Leave && !row.by_hand,
-        delete_missing: hold::is_full_list(folder) && !is_returned,
+        delete_missing: hold::is_full(folder, &tables),
         now,
     })?;
     if !is_returned {
@@ -213,7 +223,11 @@ fn read_one(
         None => None,
     };
     let lookup = StoreLookup::new(site.store.reader()?);
-    read::read_table(hashed, table, &lookup, known.as_mut(), into, tally)
+    read::read_table(hashed, table, &lookup, known.as_mut(), into, tally)?;
+    // What was read by a wrong answer is read again: the file is not over.
+    lookup
+        .take_error()
+        .map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn notices(tables: &[Table]) -> Vec<String> {

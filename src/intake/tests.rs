@@ -563,7 +563,7 @@ fn a_file_that_may_not_be_read_waits_and_is_said() {
     use std::os::unix::fs::PermissionsExt;
     let mut stage = Stage::new(|_| {});
     stage.drop("a.csv", "source_id,name\n1,Ann\n");
-    fs::set_permissions(stage.path("a.csv"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(stage.path("a.csv"), fs::Permissions::from_mode(0o000)).unwrap();
     stage.work();
     assert_eq!(stage.control.look().notices[0].kind, "unreadable_by_us");
     fs::set_permissions(stage.path("a.csv"), fs::Permissions::from_mode(0o600)).unwrap();

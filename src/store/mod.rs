@@ -36,13 +36,14 @@ pub use rusqlite::Connection;
 
 pub use compare::{Compared, Comparer, Outcome, brought};
 pub use counts::{Counts as StoreCounts, PerKind, counts};
-pub use files::{Arrival, FileRow, FileState, StoredReject, file};
+pub use files::{Arrival, FileRow, FileState, StoredReject, file, folder_columns};
 pub use history::changes;
 pub use intake::{Begin, Counts, Finish, IntakeSession, Missing};
 pub use known::KnownRows;
 pub use listing::{ChangeRow, Filter, ParkedRow, PendingRow, RejectRow, RequestRow};
 pub use listing::{files, find, parked, pending, rejects, requests};
 pub use lookup::StoreLookup;
+pub use present::Present;
 pub use trace::{Trace, TracedFlight, trace};
 pub use undo::{Left, Reverted};
 pub use writer::Writer;
