@@ -37,7 +37,10 @@ pub fn wait_for<T>(patience: Duration, what: &str, mut condition: impl FnMut() -
         if let Some(found) = condition() {
             return found;
         }
-        assert!(started.elapsed() < patience, "not within {patience:?}: {what}");
+        assert!(
+            started.elapsed() < patience,
+            "not within {patience:?}: {what}"
+        );
         std::thread::sleep(Duration::from_millis(20)); // between two looks, not instead of one
     }
 }
