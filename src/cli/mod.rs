@@ -160,6 +160,7 @@ fn open_store(config: &Config) -> Result<Option<store::Connection>, Failure> {
 
 /// For commands that change something, beside a running daemon or not.
 fn open_for_writing(config: &Config) -> Result<Store, Failure> {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     Ok(Store::open(&config.state_dir)?)
 }
 

@@ -74,6 +74,8 @@ fn now() -> i64 {
 /// Makes the state directory ours alone, and takes its lock.
 fn take_state(state_dir: &Path) -> Result<Lock, Error> {
     use std::os::unix::fs::DirBuilderExt;
+    // What this process makes is its own; what others shall read says so where it is made.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     if !state_dir.is_dir() {
         let made = std::fs::DirBuilder::new()
             .recursive(true)

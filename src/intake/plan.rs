@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use crate::store::Connection;
 
 use super::read::{self, Circumstances, Sink, Tally};
 use super::{Error, Result};

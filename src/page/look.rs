@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
-use rusqlite::Connection;
+use crate::store::Connection;
 
 use crate::config::Config;
 use crate::status::collect::{self, wall_clock};

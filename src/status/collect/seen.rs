@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use crate::store::Connection;
 use serde::Deserialize;
 
 use crate::budget::{Budget, Part};
