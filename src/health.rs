@@ -126,7 +126,7 @@ mod tests {
         health.watch("intake", move || *lock(&heard));
         health.watch("delivery", || Pulse::Rests);
         let begun = Instant::now();
-        let mut at = |pulse, seconds| {
+        let at = |pulse, seconds| {
             *lock(&says) = pulse;
             health.still_at(begun + Duration::from_secs(seconds))
         };

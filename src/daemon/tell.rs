@@ -4,9 +4,8 @@
 //! between its looks. A look that fails (a full disk, a busy store) is left out: the next one sees
 //! the same.
 
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -24,10 +23,15 @@ use crate::store::{self, Store};
 /// No faster than folders are listed again: an idle daemon wakes up once a minute.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Ends with this value; a request that is under way is not waited for.
+/// How long its end waits for what is under way: an outlet that does not answer must not delay the
+/// daemon's own end.
+const END_WITHIN: Duration = Duration::from_millis(500);
+
+/// Ends with this value.
 pub struct Teller {
     stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// Disconnected when the thread has ended.
+    ended: Receiver<()>,
 }
 
 /// What it looks at.
@@ -42,25 +46,28 @@ pub struct Sources {
 impl Teller {
     pub fn start(sources: Sources) -> std::io::Result<Teller> {
         let (stop, stopped) = mpsc::channel::<()>();
-        let thread = std::thread::Builder::new()
-            .name("tell".into())
-            .spawn(move || {
-                let mut heard = Heard::default();
-                loop {
-                    let config = sources.config();
-                    let mut outlets = HostOutlets::new(&config);
-                    if let Err(error) = look(&sources, &config, &mut outlets, &mut heard) {
-                        tracing::debug!(%error, "a look was left out");
-                    }
-                    match stopped.recv_timeout(EVERY) {
-                        Err(RecvTimeoutError::Timeout) => {}
-                        Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
-                    }
+        let (alive, ended) = mpsc::channel::<()>();
+        let work = move || {
+            let _alive = alive;
+            let mut heard = Heard::default();
+            loop {
+                let config = sources.config();
+                let mut outlets = HostOutlets::new(&config);
+                if let Err(error) = look(&sources, &config, &mut outlets, &mut heard) {
+                    tracing::debug!(%error, "a look was left out");
                 }
-            })?;
+                match stopped.recv_timeout(EVERY) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("tell".into())
+            .spawn(work)?;
         Ok(Teller {
             stop: Some(stop),
-            thread: Some(thread),
+            ended,
         })
     }
 }
@@ -68,11 +75,7 @@ impl Teller {
 impl Drop for Teller {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.is_finished()
-        {
-            let _ = thread.join();
-        }
+        let _ = self.ended.recv_timeout(END_WITHIN);
     }
 }
 
@@ -215,7 +218,7 @@ mod tests {
             tz: TimeZone::UTC,
         };
         let mut ear = Ear::default();
-        let mut once = |ear: &mut Ear| look(&sources, &config, ear, &mut Heard::default()).unwrap();
+        let once = |ear: &mut Ear| look(&sources, &config, ear, &mut Heard::default()).unwrap();
         once(&mut ear);
         once(&mut ear);
         assert_eq!(ear.alerts, ["begin folder"]);

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use jiff::tz::TimeZone;
 use crate::store::Connection;
+use jiff::tz::TimeZone;
 
 use crate::config::Config;
 use crate::status::collect::{self, wall_clock};

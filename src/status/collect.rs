@@ -5,10 +5,10 @@ mod seen;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::store::Connection;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use crate::store::Connection;
 
 use super::Status;
 use super::facts::*;

@@ -42,8 +42,8 @@ const NO_ARROW: &[(&str, &[&str])] = &[
     (
         "store",
         &[
-            "table", "preset", "folder", "remote", "intake", "delivery",
-            "daemon", "page", "cli", "standin",
+            "table", "preset", "folder", "remote", "intake", "delivery", "daemon", "page", "cli",
+            "standin",
         ],
     ),
     (
