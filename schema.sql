@@ -69,6 +69,7 @@ CREATE TABLE record (
   gone        INTEGER NOT NULL DEFAULT 0,  -- 1: deleted here
   fingerprint BLOB NOT NULL,        -- of the document (record::Fingerprint)
   acked       BLOB,                 -- fingerprint that the remote acknowledged; NULL: none, or unknown
+  acked_seq   INTEGER,              -- the change that it acknowledged last; NULL: none ever
   row_hash    BLOB,                 -- of the file row that last said all of it; NULL: read it the long way
   PRIMARY KEY (kind, source_id)
 ) STRICT, WITHOUT ROWID;
@@ -130,8 +131,21 @@ CREATE TABLE pending (
   flight     INTEGER,               -- that carries it now
   attempts   INTEGER NOT NULL DEFAULT 0,
   next_try   INTEGER NOT NULL DEFAULT 0,
+  odd        INTEGER NOT NULL DEFAULT 0,  -- how often it was refused for a reason that nobody knows
+  body       INTEGER,               -- records of one number go in one body: a half of one that was refused
   last_error TEXT,
   PRIMARY KEY (kind, part, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pending_body ON pending(kind, part, body) WHERE body IS NOT NULL;
+
+-- Records that go (again) once their parent is at the remote: SKUs of a product that nobody knows,
+-- orders that went without their parked customer.
+CREATE TABLE waiting (
+  parent_kind INTEGER NOT NULL,
+  parent      TEXT NOT NULL,        -- its source_id
+  kind        INTEGER NOT NULL,
+  id          INTEGER NOT NULL,
+  PRIMARY KEY (parent_kind, parent, kind, id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE parked (
@@ -154,6 +168,7 @@ CREATE TABLE flight (
   channel    TEXT NOT NULL,         -- single bulk metadata csv import delete consent
   state      TEXT NOT NULL,         -- open (sent, no answer yet) job unknown done
   started    INTEGER NOT NULL,
+  quiet      INTEGER NOT NULL DEFAULT 0,  -- unknown: other content does not go before
   ended      INTEGER
 ) STRICT;
 CREATE INDEX flight_open ON flight(state) WHERE state <> 'done';
@@ -163,6 +178,7 @@ CREATE TABLE flight_item (
   id          INTEGER NOT NULL,     -- of the record
   seq         INTEGER NOT NULL,
   fingerprint BLOB NOT NULL,
+  acked       BLOB,                 -- the record's own before it; put back when nothing was done
   outcome     TEXT,                 -- acknowledged parked again unknown; NULL: open
   code        TEXT,                 -- of a refusal
   PRIMARY KEY (flight, id)

@@ -28,7 +28,7 @@ fn main() {
         plain.len() as f64 / 1e6
     );
     report("memcpy", plain.len(), copy, copy);
-    let mut measure = |name: &str, bytes: &[u8], text_bytes: usize| {
+    let measure = |name: &str, bytes: &[u8], text_bytes: usize| {
         let surveyed = best(|| {
             black_box(survey(&mut Cursor::new(bytes), &Settings::default(), &|_| true).unwrap());
         });

@@ -11,17 +11,22 @@ pub mod cli;
 pub mod config;
 
 // Known: pure; no clock, file, socket, SQL or log.
+pub mod budget;
 pub mod health;
 pub mod kind;
 pub mod mapping;
+pub mod plan;
 pub mod preset;
 pub mod record;
 pub mod reject;
 pub mod table;
 pub mod todo;
+pub mod verdict;
+pub mod wire;
 
 // Done: thin, one outside world each.
 pub mod folder;
+pub mod remote;
 pub mod store;
 
 // What people and machines see.
@@ -30,6 +35,7 @@ pub mod status;
 
 // Moved.
 pub mod daemon;
+pub mod delivery;
 pub mod intake;
 
 // A stand-in of the remote, for tests and trials. Knows nothing of the rest.

@@ -19,6 +19,7 @@ pub mod render;
 mod run;
 mod standin;
 mod status;
+mod sync;
 mod trace;
 
 use std::ffi::OsString;
@@ -159,6 +160,7 @@ fn open_store(config: &Config) -> Result<Option<store::Connection>, Failure> {
 
 /// For commands that change something, beside a running daemon or not.
 fn open_for_writing(config: &Config) -> Result<Store, Failure> {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     Ok(Store::open(&config.state_dir)?)
 }
 
@@ -358,13 +360,13 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> 
         Command::Todo(args) => status::todo(args, shell),
         Command::Plan(args) => plan::run(&args, shell),
         Command::Import(args) => import::run(&args, shell),
+        Command::Sync(args) => sync::run(&args, shell),
         Command::Accept(args) => accept::run(&args, shell),
         Command::Pause(args) => pause::pause(&args, shell),
         Command::Resume(args) => pause::resume(&args, shell),
         Command::Trace(args) => trace::run(args, shell),
         Command::Demo(args) => demo::run(&args, shell),
-        Command::Sync(_)
-        | Command::Login(_)
+        Command::Login(_)
         | Command::Retry(_)
         | Command::Discard(_)
         | Command::Revert(_)

@@ -62,6 +62,9 @@ pub fn duration_text(duration: Duration) -> String {
 /// Bytes: `200MB`, `1GB`, `512KiB`, `100B`; kB, MB and GB are powers of 1000.
 pub fn size(text: &str) -> Option<u64> {
     let text = text.trim();
+    if text == "0" {
+        return Some(0);
+    }
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let amount: u64 = text[..digits].parse().ok()?;
     let unit: u64 = match text[digits..].trim_start().to_ascii_lowercase().as_str() {

@@ -18,8 +18,6 @@ pub enum Event {
     Reload,
     /// A command changed something in the store.
     Command,
-    /// Intake took a file in.
-    TakenIn,
     Ended(Part, Result<(), Error>),
 }
 

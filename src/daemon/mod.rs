@@ -2,6 +2,7 @@
 //!
 //! Knows none of the loops' rules. `sync` is the same work with an end.
 
+pub mod alert;
 mod events;
 pub mod lock;
 pub mod logging;
@@ -23,7 +24,7 @@ use events::Event;
 use lock::{Holder, Lock, Refused};
 pub use parts::Part;
 use parts::Parts;
-pub use sync::{Ended, Progress, Synced, sync};
+pub use sync::{Standing, Synced, sync};
 
 /// In the state directory: commands touch it when they changed something.
 pub const WAKE: &str = "wake";
@@ -72,6 +73,8 @@ fn now() -> i64 {
 /// Makes the state directory ours alone, and takes its lock.
 fn take_state(state_dir: &Path) -> Result<Lock, Error> {
     use std::os::unix::fs::DirBuilderExt;
+    // What this process makes is its own; what others shall read says so where it is made.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     if !state_dir.is_dir() {
         let made = std::fs::DirBuilder::new()
             .recursive(true)
@@ -228,7 +231,6 @@ impl Daemon {
                 Err(RecvTimeoutError::Timeout) => self.parts.beat(),
                 Err(RecvTimeoutError::Disconnected) | Ok(Event::Stop) => break Ok(()),
                 Ok(Event::Command) => self.parts.wake(),
-                Ok(Event::TakenIn) => self.parts.wake_delivery(),
                 Ok(Event::Reload) => self.reload(reload)?,
                 Ok(Event::Ended(part, result)) => {
                     tracing::error!(part = part.name(), "a part of the daemon has ended");

@@ -10,11 +10,14 @@ use jiff::tz::TimeZone;
 
 use super::events::Event;
 use super::{Error, now, systemd};
+use crate::config::credentials::{self, Surroundings};
 use crate::config::{self, Config, Problem, Problems};
+use crate::delivery::{self, Reason, Wake};
 use crate::health::Health;
 use crate::intake::{self, SystemClock};
 use crate::page;
 use crate::preset::Presets;
+use crate::remote::{self, Carrier};
 use crate::status::facts;
 use crate::store::Store;
 
@@ -36,6 +39,7 @@ impl Part {
 
 pub struct Parts {
     intake: intake::Control,
+    delivery: Arc<Wake>,
     config: Arc<RwLock<Arc<Config>>>,
     health: Arc<Health>,
     page: Option<page::Page>,
@@ -50,7 +54,11 @@ impl Parts {
         let health = Arc::new(Health::new());
         let shared = Arc::new(RwLock::new(config.clone()));
         let intake = intake::Control::new().map_err(|error| Error::Io(error.to_string()))?;
+        let delivery = Arc::new(Wake::new());
+        let stored = delivery.clone();
+        intake.on_taken(Box::new(move || stored.wake(Reason::Stored)));
         start_intake(site(config, store)?, &intake, events)?;
+        start_delivery(config, store, &delivery, events)?;
         let sources = page::Sources {
             config: shared.clone(),
             health: health.clone(),
@@ -68,6 +76,7 @@ impl Parts {
         health.set_ready(true);
         Ok(Parts {
             intake,
+            delivery,
             config: shared,
             health,
             page,
@@ -80,15 +89,13 @@ impl Parts {
 
     /// How many ends have to be waited for after `stop`.
     pub fn count(&self) -> usize {
-        1
+        2
     }
 
     pub fn wake(&self) {
         self.intake.wake();
-        self.wake_delivery();
+        self.delivery.wake(Reason::Command);
     }
-
-    pub fn wake_delivery(&self) {}
 
     /// Tells systemd that we live, if we do.
     pub fn beat(&self) {
@@ -105,11 +112,14 @@ impl Parts {
         let presets = presets(config)?;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config.clone();
         self.intake.reconfigure(config.clone(), presets);
+        let settings = delivery::Settings::new(&config.api, &config.folders);
+        self.delivery.wake(Reason::Reload(Box::new(settings)));
         Ok(())
     }
 
     pub fn stop(&mut self) {
         self.intake.stop();
+        self.delivery.wake(Reason::Stop);
         self.page = None;
     }
 }
@@ -125,6 +135,46 @@ fn start_intake(
         // The daemon that is gone waits for nobody.
         let _ = events.send(Event::Ended(Part::Intake, result));
     })
+}
+
+fn start_delivery(
+    config: &Config,
+    store: &Store,
+    wake: &Arc<Wake>,
+    events: &Sender<Event>,
+) -> Result<(), Error> {
+    let carrier = carrier(config)?;
+    let settings = delivery::Settings::new(&config.api, &config.folders);
+    let (store, wake, events) = (store.clone(), wake.clone(), events.clone());
+    spawn(Part::Delivery, move || {
+        let clock = Arc::new(delivery::SystemClock);
+        let result = delivery::run(store, settings, carrier, clock, wake, delivery::End::Never);
+        let _ = events.send(Event::Ended(
+            Part::Delivery,
+            result.map(drop).map_err(Error::Store),
+        ));
+    })
+}
+
+/// The way to the remote; credentials are read when they are first needed, and anew when refused.
+pub fn carrier(config: &Config) -> Result<Arc<dyn Carrier>, Error> {
+    let api = config.api.clone();
+    let way = remote::Way {
+        url: api.url.clone(),
+        timeout: api.timeout,
+        proxy: api.proxy.clone(),
+        ca_file: api.ca_file.clone(),
+    };
+    let source = move || match credentials::read(&api, &Surroundings::of_process()) {
+        Ok((found, _)) => Ok(remote::Credentials {
+            app_id: found.app_id,
+            app_token: found.app_token,
+        }),
+        Err(absent) => Err(absent.to_string()),
+    };
+    let http = remote::Http::new(&way, Box::new(source))
+        .map_err(|text| Problems(vec![Problem::error(None, text)]))?;
+    Ok(Arc::new(http))
 }
 
 fn spawn(part: Part, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {

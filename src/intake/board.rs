@@ -107,7 +107,7 @@ impl Board {
 }
 
 /// What a daemon's loop showed last; `None`: there was none yet.
-pub fn load(c: &rusqlite::Connection) -> crate::store::Result<Option<Board>> {
+pub fn load(c: &crate::store::Connection) -> crate::store::Result<Option<Board>> {
     let json = crate::store::meta::text(c, NAME)?;
     Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
 }

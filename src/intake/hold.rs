@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
-use rusqlite::Connection;
+use crate::store::Connection;
 
 use super::read::{self, Circumstances, Refusal, Sink, Table, Tally};
 use super::returned::Original;

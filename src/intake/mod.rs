@@ -21,7 +21,7 @@ mod tests;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -155,6 +155,7 @@ pub struct Control {
     bell: Bell,
     stop: Arc<AtomicBool>,
     next: Arc<Mutex<Option<Reconfigured>>>,
+    taken: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>,
     pub board: Arc<Mutex<Board>>,
 }
 
@@ -166,8 +167,20 @@ impl Control {
             bell: Bell::new()?,
             stop: Arc::default(),
             next: Arc::default(),
+            taken: Arc::default(),
             board: Arc::default(),
         })
+    }
+
+    /// Who hears that a file was taken in, whatever became of it; the first to ask is told.
+    pub fn on_taken(&self, tell: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.taken.set(tell);
+    }
+
+    fn tell_taken(&self) {
+        if let Some(tell) = self.taken.get() {
+            tell();
+        }
     }
 
     /// Something changed in the store: accepted, discarded, paused, resumed.

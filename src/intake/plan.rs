@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use crate::store::Connection;
 
 use super::hold::{self, Keys};
 use super::read::{self, Circumstances, Sink, Tally};

@@ -577,6 +577,7 @@ impl Intake {
         self.board
             .settle_notices("waits", &settings.name, &row.name);
         self.taken_in.add(&row);
+        self.control.tell_taken();
         if let Some(index) = self.folders.position(&settings.name) {
             self.folders.get_mut(index).last_file =
                 Some((row.name.clone(), self.site.clock.utc_ms()));
@@ -806,6 +807,7 @@ impl Intake {
         let taken = self.take_in_batches(settings, &row, &claimed)?;
         let row = self.row(id)?;
         self.taken_in.add(&row);
+        self.control.tell_taken();
         match taken {
             Taken::Stored(_) | Taken::Unreadable => {
                 let place = self

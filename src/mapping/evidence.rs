@@ -237,18 +237,12 @@ impl GroupPlan {
 }
 
 /// A Bloom filter of 2 MiB: at a million groups one in 4,000 is held without need.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Bits {
     words: Vec<u64>,
 }
 
 const FILTER_BITS: u64 = 1 << 24;
-
-impl Default for Bits {
-    fn default() -> Bits {
-        Bits { words: Vec::new() }
-    }
-}
 
 impl Bits {
     fn places(hash: u64) -> [u64; 4] {

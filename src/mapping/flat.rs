@@ -46,14 +46,6 @@ impl Refused {
 }
 
 impl Reading {
-    pub(super) fn is_flat_now(&self) -> bool {
-        self.plan.group.is_none()
-            && self.plan.records.iter().all(RecordPlan::is_flat)
-            && self.plan.special.is_none()
-            && self.plan.records.len() == 1
-            && self.plan.footer != Footer::AfterBlankLine
-    }
-
     pub(super) fn map_flat<L: Line>(
         &mut self,
         row: &L,
@@ -173,6 +165,9 @@ fn put_flat<C: Cells + ?Sized>(
     let key_start = batch.text.len();
     let key = record.key.key(row, &plan.common)?;
     batch.text.push_str(&key);
+    if key.contains("E+") && number::is_scientific(&key) {
+        tally.rounded_keys += 1;
+    }
     let key = key_start..batch.text.len();
     if is_deleted(record.deleted.as_ref(), row, &plan.common)? {
         let values = push_nulls(&mut batch.text, record.fields.len());

@@ -11,6 +11,7 @@ mod compile;
 mod evidence;
 mod flat;
 mod group;
+mod mended;
 pub mod notation;
 mod order;
 mod plan;
@@ -26,10 +27,14 @@ use jiff::civil::Date;
 
 use crate::config::Folder;
 use crate::preset::Preset;
+use crate::preset::rejects::RejectsColumns;
+use crate::preset::spec::Footer;
 use crate::record::{Batch, FingerprintHasher};
 use crate::reject::Reject;
 use crate::table::{Fault, Row};
 use evidence::{Doubt, DoubtKind, Groups, LookOver};
+use mended::Mended;
+pub use mended::spreadsheet_damaged;
 use plan::{Cells, Plan, Read};
 
 /// Types of the project's own metadata: resource (`customer`, `product`, `order`, `order_item`) → key → type.
@@ -88,6 +93,8 @@ pub struct Reading {
     tally: Tally,
     groups: group::State,
     hasher: FingerprintHasher,
+    /// The table is a rejects file that came back.
+    rejects: Option<RejectsColumns>,
 }
 
 /// Counted cells that a person is told of, by the file's header.
@@ -97,11 +104,13 @@ struct Tally {
     uncleared: BTreeMap<String, u64>,
     /// Cells that left their field untouched.
     untouched: BTreeMap<String, u64>,
+    /// Keys that look as if a spreadsheet had rounded them, and were taken as they stand.
+    rounded_keys: u64,
 }
 
 /// What all rows of a table say about a doubtful notation: the order of day and month of a column,
 /// the decimal sign of the money columns, and so on.
-pub struct Evidence(LookOver);
+pub struct Evidence(LookOver, Option<RejectsColumns>);
 
 /// What was decided for a table; enough to read its rejects file as the table itself was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -213,6 +222,7 @@ impl Reading {
             tally: Tally::default(),
             groups,
             hasher: FingerprintHasher::default(),
+            rejects: None,
         })
     }
 
@@ -239,6 +249,13 @@ impl Reading {
                 "{count} blank cells of `{header}` cannot be cleared at the remote; what is stored was kept"
             ));
         }
+        if self.tally.rounded_keys > 0 {
+            notices.push(format!(
+                "{} keys look as if a spreadsheet had rounded them (4.00638E+12); they were taken as \
+                 they stand",
+                self.tally.rounded_keys
+            ));
+        }
         for (header, count) in &self.tally.untouched {
             notices.push(format!(
                 "{count} cells of `{header}` could not be read (masked, or digits that a spreadsheet \
@@ -255,11 +272,12 @@ impl Reading {
         if self.doubts.is_empty() && groups.is_none() && references.is_none() {
             return None;
         }
-        Some(Evidence(LookOver {
+        let look_over = LookOver {
             doubts: self.doubts.clone(),
             groups,
             references,
-        }))
+        };
+        Some(Evidence(look_over, self.rejects))
     }
 
     pub fn decide(&mut self, evidence: Evidence) {
@@ -293,6 +311,12 @@ impl Reading {
         self.settle();
     }
 
+    /// From now on the rows are those of a rejects file: compiled with the original's header (the
+    /// first `columns.original` names), what was decided for it imposed after `decide`.
+    pub fn of_rejects(&mut self, columns: RejectsColumns) {
+        self.rejects = Some(columns);
+    }
+
     /// Writes what was decided into the plan.
     fn settle(&mut self) {
         let doubts = &self.doubts;
@@ -317,10 +341,14 @@ impl Reading {
     /// types): what the row hash is keyed with. `None`: rows have no hash, since their reading depends
     /// on more than the row.
     pub fn row_hash_seed(&self) -> Option<Vec<u8>> {
-        if !self.is_flat() {
+        if !self.is_flat() || self.rejects.is_some() {
             return None;
         }
         let mut seed = self.seed.clone();
+        // Two-digit years hang on the year, prices with an end on the day.
+        let today = self.plan.common.today;
+        let day = self.plan.uses_today.then(|| today.to_string());
+        seed.extend_from_slice(format!("{} {day:?}", today.year()).as_bytes());
         for doubt in &self.doubts {
             seed.extend_from_slice(format!("{:?}", doubt.settled).as_bytes());
         }
@@ -331,12 +359,13 @@ impl Reading {
     fn is_flat(&self) -> bool {
         self.plan.group.is_none()
             && self.plan.special.is_none()
+            && self.plan.footer != Footer::AfterBlankLine
             && matches!(&self.plan.records[..], [record] if record.is_flat())
     }
 
     /// The normalised key of a row that is one record by itself, without mapping the rest.
     pub fn key<'a>(&'a self, row: &'a Row<'a>) -> Option<Cow<'a, str>> {
-        if !self.is_flat() {
+        if !self.is_flat() || self.rejects.is_some() {
             return None;
         }
         self.plan.records[0].key.key(row, &self.plan.common).ok()
@@ -353,7 +382,47 @@ impl Reading {
         batch: &mut Batch,
         rejects: &mut Vec<Reject>,
     ) -> Counts {
-        self.map_line(&row, lookup, batch, rejects)
+        match self.rejects {
+            Some(columns) => {
+                let mended = Mended::new(&row, columns, None);
+                self.map_line(&mended, lookup, batch, rejects)
+            }
+            None => self.map_line(&row, lookup, batch, rejects),
+        }
+    }
+
+    /// A row of a rejects file, beside the cells of its original (`Reject::cells`), where they are
+    /// known: a key that came back changed only as a spreadsheet changes it is rejected.
+    pub fn map_mended(
+        &mut self,
+        row: Row<'_>,
+        original: &[String],
+        lookup: &dyn Lookup,
+        batch: &mut Batch,
+        rejects: &mut Vec<Reject>,
+    ) -> Counts {
+        let Some(columns) = self.rejects else {
+            return self.map(row, lookup, batch, rejects);
+        };
+        let damaged = self.damaged(&Mended::new(&row, columns, None), original);
+        let mended = Mended::new(&row, columns, damaged);
+        self.map_line(&mended, lookup, batch, rejects)
+    }
+
+    /// The column of a key that only a spreadsheet has changed.
+    fn damaged<C: Cells + ?Sized>(&self, now: &C, original: &[String]) -> Option<Option<usize>> {
+        let original = original.to_vec();
+        let mut columns: Vec<usize> = self
+            .plan
+            .records
+            .iter()
+            .flat_map(|record| record.key.source.columns())
+            .collect();
+        columns.extend(self.plan.group.iter().flat_map(|group| group.by.clone()));
+        columns
+            .into_iter()
+            .find(|&column| spreadsheet_damaged(original.cell(column), now.cell(column)))
+            .map(Some)
     }
 
     /// The groups that still stand open at the table's end.
@@ -373,7 +442,7 @@ impl Reading {
         batch: &mut Batch,
         rejects: &mut Vec<Reject>,
     ) -> Counts {
-        if self.is_flat_now() {
+        if self.is_flat() {
             self.map_flat(row, batch, rejects)
         } else {
             self.map_grouped(row, lookup, batch, rejects)
@@ -402,7 +471,14 @@ fn settle_read(read: &mut Read, settled: evidence::Settled) {
 
 impl Evidence {
     pub fn observe(&mut self, row: Row<'_>) {
-        self.0.observe(&row, row.fault().is_none());
+        match self.1 {
+            Some(columns) => {
+                let mended = Mended::new(&row, columns, None);
+                let sound = mended.fault().is_none();
+                self.0.observe(&mended, sound);
+            }
+            None => self.0.observe(&row, row.fault().is_none()),
+        }
     }
 }
 

@@ -45,6 +45,8 @@ pub(super) struct Plan {
     pub strict: bool,
     /// A SKU stands under one product only (R14).
     pub one_parent: bool,
+    /// Some price counts only between two days.
+    pub uses_today: bool,
 }
 
 /// Where `special` finds what it needs.
@@ -398,6 +400,17 @@ impl Source {
             Source::Only(source, _) | Source::Between(source, ..) | Source::Path(source, _) => {
                 source.columns()
             }
+        }
+    }
+
+    pub fn uses_today(&self) -> bool {
+        match self {
+            Source::Between(..) => true,
+            Source::First(sources) | Source::Join(sources, _) => {
+                sources.iter().any(Source::uses_today)
+            }
+            Source::Only(source, _) | Source::Path(source, _) => source.uses_today(),
+            _ => false,
         }
     }
 

@@ -28,7 +28,7 @@ pub fn picture(samples: &[Sample], now: i64, tz: &TimeZone) -> Markup {
         .collect();
     if points.len() < 2 {
         return html! {
-            p.dim { "It begins once the daemon has run for ten minutes." }
+            p.card.dim { "It begins once the daemon has run for ten minutes." }
         };
     }
     let most_waiting = points.iter().map(|s| s.pending).max().unwrap_or(0);

@@ -1,30 +1,30 @@
 //! What the page shows, looked up as cheaply as it can be.
 //!
-//! Records are counted one by one, which takes 0.2 s for a million. So a count that was dear is kept
+//! Records are counted one by one, which takes 0.3 s for a million. So a look that was dear is kept
 //! while nothing was committed, and for a while even then: the view gets the one at hand, and a new
-//! one is made beside it.
+//! one is taken beside it.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::store::Connection;
 use jiff::tz::TimeZone;
-use rusqlite::Connection;
 
 use crate::config::Config;
 use crate::status::collect::{self, wall_clock};
 use crate::status::facts::{Daemon, Sample};
 use crate::status::{Facts, Status};
-use crate::store::status::{self as rows, Tally};
+use crate::store::status::{self as rows, Look};
 use crate::store::{Result, Store};
 
-/// A count this cheap is made anew for each view.
+/// A look this cheap is taken anew for each view.
 const CHEAP: Duration = Duration::from_millis(2);
 
 /// A dear one takes at most this part of the time.
 const PART: u32 = 20;
 
-/// However dear, it is made anew after this if something was committed.
+/// However dear, it is taken anew after this if something was committed.
 const OLD: Duration = Duration::from_secs(60);
 
 /// The state directory's store, as the page sees it. One connection, without a transaction between views.
@@ -36,12 +36,12 @@ pub struct Looker {
 
 #[derive(Default)]
 struct Kept {
-    tally: Option<Tally>,
+    look: Option<Look>,
     at: Option<Instant>,
     cost: Duration,
-    /// `PRAGMA data_version` of the looker's connection before the count was begun.
+    /// `PRAGMA data_version` of the looker's connection before the look was begun.
     version: i64,
-    counting: bool,
+    looking: bool,
 }
 
 impl Looker {
@@ -112,62 +112,69 @@ impl Looker {
     ) -> Result<Facts> {
         let (kept, dir) = (self.kept.clone(), self.state_dir.clone());
         let Some(reader) = self.open()? else {
-            return collect::facts(config, None, Tally::default(), daemon, now, tz);
+            return collect::facts(config, None, Look::default(), daemon, now, tz);
         };
-        let tally = tally(reader, &kept, &dir, now)?;
-        collect::facts(config, Some(reader), tally, daemon, now, tz)
+        let moment = (now, collect::cycle_begun(config, now, tz));
+        let look = look(reader, &kept, &dir, moment)?;
+        collect::facts(config, Some(reader), look, daemon, now, tz)
     }
 }
 
-fn tally(reader: &Connection, kept: &Arc<Mutex<Kept>>, dir: &Path, now: i64) -> Result<Tally> {
+/// Now, and when the plan's cycle began.
+type Moment = (i64, Option<i64>);
+
+fn look(reader: &Connection, kept: &Arc<Mutex<Kept>>, dir: &Path, moment: Moment) -> Result<Look> {
     let version = rows::data_version(reader)?;
     let mut held = lock(kept);
-    if let (Some(tally), Some(at)) = (&held.tally, held.at)
+    if let (Some(look), Some(at)) = (&held.look, held.at)
         && held.cost > CHEAP
     {
-        let tally = tally.clone();
+        let look = look.clone();
         let stale = held.version != version && at.elapsed() > (held.cost * PART).min(OLD);
-        if stale && !held.counting {
-            held.counting = true;
+        if stale && !held.looking {
+            held.looking = true;
             drop(held);
-            count_beside(kept.clone(), dir.to_owned(), version, now);
+            look_beside(kept.clone(), dir.to_owned(), version, moment);
         }
-        return Ok(tally);
+        return Ok(look);
     }
     let begun = Instant::now();
-    let tally = rows::tally(reader, now)?;
-    held.keep(tally.clone(), begun, version);
-    Ok(tally)
+    let look = rows::look(reader, moment.0, moment.1)?;
+    held.keep(look.clone(), begun, version);
+    Ok(look)
 }
 
 impl Kept {
-    fn keep(&mut self, tally: Tally, begun: Instant, version: i64) {
-        self.tally = Some(tally);
+    fn keep(&mut self, look: Look, begun: Instant, version: i64) {
+        self.look = Some(look);
         self.at = Some(Instant::now());
         self.cost = begun.elapsed();
         self.version = version;
     }
 }
 
-fn count_beside(kept: Arc<Mutex<Kept>>, dir: PathBuf, version: i64, now: i64) {
+fn look_beside(kept: Arc<Mutex<Kept>>, dir: PathBuf, version: i64, moment: Moment) {
     let again = kept.clone();
-    let count = move || {
+    let work = move || {
         let begun = Instant::now();
-        let counted =
-            Store::look(&dir).and_then(|reader| reader.map(|c| rows::tally(&c, now)).transpose());
+        let looked = Store::look(&dir).and_then(|reader| {
+            reader
+                .map(|c| rows::look(&c, moment.0, moment.1))
+                .transpose()
+        });
         let mut held = lock(&kept);
-        held.counting = false;
-        // A count that failed leaves the old one; the next view tries again.
-        if let Ok(Some(tally)) = counted {
-            held.keep(tally, begun, version);
+        held.looking = false;
+        // One that failed leaves the old one; the next view tries again.
+        if let Ok(Some(look)) = looked {
+            held.keep(look, begun, version);
         }
     };
     if std::thread::Builder::new()
-        .name("page-count".into())
-        .spawn(count)
+        .name("page-look".into())
+        .spawn(work)
         .is_err()
     {
-        lock(&again).counting = false;
+        lock(&again).looking = false;
     }
 }
 

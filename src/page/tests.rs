@@ -62,7 +62,7 @@ fn names_are_text_whatever_they_hold() {
     assert!(html.contains("&lt;/p&gt;&lt;script&gt;alert('note')"));
     assert!(!html.contains("<img") && !html.contains("<script") && !html.contains("<svg onload"));
     assert!(!html.contains('\x1b'));
-    assert!(html.contains("And 26 more"), "to-dos are limited");
+    assert!(html.contains("And 41 more"), "to-dos are limited");
     assert!(html.len() < 200_000, "{}", html.len());
 }
 
@@ -146,6 +146,35 @@ fn metrics_hold_what_is_known_and_nothing_personal() {
         "# TYPE tillsync_requests_total counter",
     ] {
         assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn rules_and_dashboard_name_metrics_that_there_are() {
+    let text = {
+        let mut facts = example::busy();
+        facts.last_error = example::away().last_error;
+        let status = Status::new(facts, NOW, &paris());
+        metrics::render(&status, &Health::new(), server::process(), &paris())
+    };
+    let of = |text: &str| -> std::collections::BTreeSet<String> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let ours = words.filter(|w| w.starts_with("tillsync_") || w.starts_with("process_"));
+        ours.map(String::from).collect()
+    };
+    let there = of(&text);
+    for (name, text) in [
+        (
+            "rules",
+            include_str!("../../packaging/prometheus-rules.yml"),
+        ),
+        (
+            "dashboard",
+            include_str!("../../packaging/grafana-dashboard.json"),
+        ),
+    ] {
+        let missing: Vec<_> = of(text).difference(&there).cloned().collect();
+        assert_eq!(missing, [""; 0], "{name}");
     }
 }
 
@@ -411,4 +440,48 @@ fn without_a_database_it_says_so_little_as_there_is() {
     let status = looker.status(&config, None, &TimeZone::UTC).unwrap();
     assert_eq!(status.facts.stored.total(), 0);
     assert!(looker.samples(0).unwrap().is_empty());
+}
+
+/// By hand, with `--release`: `cargo test --release --lib -- --ignored --nocapture a_million`.
+#[test]
+#[ignore = "takes a while; measures"]
+fn a_million_records_are_shown_within_5_ms() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = crate::store::status::tests::a_million(dir.path());
+    let mut config = Config::with_defaults("s", dir.path());
+    config.api.cycle_calls = Some(100_000);
+    config.folders = vec![crate::config::Folder::with_defaults(
+        "customers",
+        dir.path(),
+        Kind::Customers,
+    )];
+    let mut looker = Looker::new(dir.path());
+    let mut view = |what: &str| {
+        let begun = std::time::Instant::now();
+        let status = looker
+            .status(&config, Some(Daemon::default()), &paris())
+            .unwrap();
+        let looked = begun.elapsed();
+        let samples = looker.samples(status.now - chart::SPAN_MS).unwrap();
+        let html = page(&status, &samples, Downloads::Closed, &paris()).into_string();
+        println!(
+            "{what}: {:?} ({looked:?} to look, {} bytes)",
+            begun.elapsed(),
+            html.len()
+        );
+        begun.elapsed()
+    };
+    view("first");
+    let mut times: Vec<_> = (0..50)
+        .map(|n| {
+            store.set_integer("anything", n).unwrap();
+            view("view")
+        })
+        .collect();
+    times.sort();
+    assert!(
+        times[25] < std::time::Duration::from_millis(5),
+        "{:?}",
+        times[25]
+    );
 }

@@ -8,9 +8,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::chart;
 use crate::kind::Kind;
-use crate::status::facts::{
-    Counts, Facts, Folder, FolderState, LastFile, LinkState, Sample, WaitsFor,
-};
+use crate::status::facts::{Counts, Facts, Folder, FolderState, LastFile, LinkState, Sample};
 use crate::status::words::{ago, bytes, count, full, iso, list, moment, number, plain, span};
 use crate::status::{Status, Tone, outcome};
 use crate::todo::{Todo, next_due};
@@ -27,7 +25,7 @@ pub fn style_path() -> String {
 }
 
 /// To-dos and rejects files that are shown at most; the rest is counted.
-const SHOWN_MAX: usize = 25;
+const SHOWN_MAX: usize = 10;
 
 /// Whether contents may be fetched from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,23 +253,24 @@ fn folders(status: &Status, tz: &TimeZone) -> Markup {
     if status.facts.folders.is_empty() {
         return html! { p.card.dim { "No folder is configured. " code { "tillsync init" } " writes one." } };
     }
+    let expects = status.facts.folders.iter().any(|f| f.expect.is_some());
     html! {
         div.card {
             table.folders role="table" {
                 thead role="rowgroup" { tr role="row" {
                     th scope="col" role="columnheader" { "Folder" }
                     th scope="col" role="columnheader" { "Last file" }
-                    th scope="col" role="columnheader" { "Next" }
+                    @if expects { th scope="col" role="columnheader" { "Next" } }
                 } }
                 tbody role="rowgroup" {
-                    @for one in &status.facts.folders { (folder(status, one, tz)) }
+                    @for one in &status.facts.folders { (folder(status, one, expects, tz)) }
                 }
             }
         }
     }
 }
 
-fn folder(status: &Status, folder: &Folder, tz: &TimeZone) -> Markup {
+fn folder(status: &Status, folder: &Folder, expects: bool, tz: &TimeZone) -> Markup {
     let now = status.now;
     let names: Vec<String> = folder.foreign_names.iter().map(|n| plain(n)).collect();
     html! {
@@ -279,7 +278,8 @@ fn folder(status: &Status, folder: &Folder, tz: &TimeZone) -> Markup {
             th scope="row" role="rowheader" {
                 (plain(&folder.name))
                 @match folder.state {
-                    FolderState::Gone => span.tag { "not there" },
+                    FolderState::Gone => span.tag { "not usable" },
+                    FolderState::Full => span.tag { "waits for room" },
                     FolderState::Unreadable => span.tag { "no access" },
                     FolderState::Paused => span.tag.calm { "paused" },
                     FolderState::Polled => span.tag.calm { "looked at every minute" },
@@ -301,10 +301,12 @@ fn folder(status: &Status, folder: &Folder, tz: &TimeZone) -> Markup {
                 }
                 @for line in waiting(folder, now) { p.small.dim { (line) } }
             }
-            td role="cell" data-label="Next" {
-                @if let Some(due) = next_due(&status.facts, folder, now, tz) {
-                    @if due.overdue { span.flag { "overdue since " (when(due.at, now, tz)) } }
-                    @else { "by " (when(due.at, now, tz)) }
+            @if expects {
+                td role="cell" data-label="Next" {
+                    @if let Some(due) = next_due(&status.facts, folder, now, tz) {
+                        @if due.overdue { span.flag { "overdue since " (when(due.at, now, tz)) } }
+                        @else { "by " (when(due.at, now, tz)) }
+                    }
                 }
             }
         }
@@ -330,15 +332,13 @@ fn waiting(folder: &Folder, now: i64) -> Vec<String> {
         .iter()
         .take(3)
         .map(|file| {
-            let why = match file.waits_for {
-                WaitsFor::Quiet => "was just written",
-                WaitsFor::Writer => "is still open",
-                WaitsFor::Link => "has a second hard link",
-                WaitsFor::Marker => "waits for its marker",
-                WaitsFor::Permission => "cannot be read",
-                WaitsFor::Room => "waits for room on the disk",
-            };
-            format!("{} {why} ({})", plain(&file.name), span(now - file.since))
+            let since = file.since.map(|at| format!(" ({})", span(now - at)));
+            format!(
+                "{} {}{}",
+                plain(&file.name),
+                plain(&file.why),
+                since.unwrap_or_default()
+            )
         })
         .collect();
     let left = folder.waiting.saturating_sub(lines.len() as u64);

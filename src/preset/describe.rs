@@ -1,7 +1,7 @@
 //! A spec in words, for `presets NAME`.
 
 use super::PresetField;
-use super::spec::{From, Items, Record, Spec, When};
+use super::spec::{Items, Origin, Record, Spec, When};
 
 pub(super) fn fields(spec: &Spec) -> Vec<PresetField> {
     spec.records.iter().flat_map(of_record).collect()
@@ -31,28 +31,28 @@ fn of_record(record: &Record) -> Vec<PresetField> {
     lines
 }
 
-fn words(from: &From) -> String {
+fn words(from: &Origin) -> String {
     let list =
-        |parts: &[From], between: &str| parts.iter().map(words).collect::<Vec<_>>().join(between);
+        |parts: &[Origin], between: &str| parts.iter().map(words).collect::<Vec<_>>().join(between);
     match from {
-        From::Nothing => String::new(),
-        From::Column(names) => names.join(" or "),
-        From::First(parts) => list(parts, ", else "),
-        From::Join(parts, _) => list(parts, " + "),
-        From::Value(value) => format!("always \u{201c}{value}\u{201d}"),
-        From::Cases(cases, _) => {
+        Origin::Nothing => String::new(),
+        Origin::Column(names) => names.join(" or "),
+        Origin::First(parts) => list(parts, ", else "),
+        Origin::Join(parts, _) => list(parts, " + "),
+        Origin::Value(value) => format!("always \u{201c}{value}\u{201d}"),
+        Origin::Cases(cases, _) => {
             let mut columns: Vec<String> =
                 cases.iter().flat_map(|case| columns(&case.when)).collect();
             columns.dedup();
             format!("told by {}", columns.join(", "))
         }
-        From::Only(from, when) => {
+        Origin::Only(from, when) => {
             let columns: Vec<String> = when.iter().flat_map(columns).collect();
             format!("{} (by {})", words(from), columns.join(", "))
         }
-        From::Between(from, ..) => format!("{} while it lasts", words(from)),
-        From::Path(from, path) => format!("{} at {path}", words(from)),
-        From::Numbered(name) => name.clone(),
+        Origin::Between(from, ..) => format!("{} while it lasts", words(from)),
+        Origin::Path(from, path) => format!("{} at {path}", words(from)),
+        Origin::Numbered(name) => name.clone(),
     }
 }
 

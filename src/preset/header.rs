@@ -17,6 +17,16 @@ pub enum Likeness {
     Folded,
 }
 
+impl Likeness {
+    /// What two names have in common that are one.
+    pub fn form(self, name: &str) -> String {
+        match self {
+            Likeness::Spelled => spelled(name),
+            Likeness::Folded => folded(name),
+        }
+    }
+}
+
 /// The names of a table's columns.
 #[derive(Clone, Debug)]
 pub struct Header {
@@ -93,6 +103,15 @@ impl Header {
             found.insert(0, exact);
         }
         found
+    }
+
+    /// Whether a column has this name, given in the form that `Likeness::form` makes.
+    pub fn has_form(&self, form: &str, likeness: Likeness) -> bool {
+        let forms = match likeness {
+            Likeness::Spelled => &self.spelled,
+            Likeness::Folded => &self.folded,
+        };
+        forms.iter().any(|known| known == form)
     }
 
     /// Of several spellings the first that stands in the header.

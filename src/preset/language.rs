@@ -9,8 +9,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::header::Likeness;
 use super::spec::{
-    Apostrophe, Case, DateStyle, Field, Footer, From, Grouping, ItemCells, Items, Key, Lines,
-    Manner, MetadataAs, MoneyStyle, Names, Record, Refund, Signature, Spec, Special, Type, When,
+    Apostrophe, Case, DateStyle, Field, Footer, Grouping, ItemCells, Items, Key, Lines, Manner,
+    MetadataAs, MoneyStyle, Names, Origin, Record, Refund, Signature, Spec, Special, Type, When,
 };
 use crate::config::{DateOrder, DecimalSign};
 use crate::kind::Kind;
@@ -542,13 +542,13 @@ impl Reader<'_> {
     fn key(&mut self, value: &Value<'_>) -> Key {
         let DeValue::Table(table) = value.get_ref() else {
             return Key {
-                from: self.from(value, "key"),
+                from: self.origin(value, "key"),
                 ..Key::default()
             };
         };
         let keys = self.keys(table, &[FROM, KEY]);
         Key {
-            from: self.from_table(table, value.span().start),
+            from: self.origin_table(table, value.span().start),
             lower: self.flag(&keys, "lower"),
             shapes: self.texts(&keys, "shapes"),
             missing: self.texts(&keys, "missing"),
@@ -594,7 +594,7 @@ impl Reader<'_> {
     fn field(&mut self, value: &Value<'_>, name: &str) -> Field {
         let DeValue::Table(table) = value.get_ref() else {
             return Field {
-                from: self.from(value, name),
+                from: self.origin(value, name),
                 ..Field::default()
             };
         };
@@ -614,7 +614,7 @@ impl Reader<'_> {
         ];
         let zone = self.texts(&keys, "zone");
         Field {
-            from: self.from_table(table, value.span().start),
+            from: self.origin_table(table, value.span().start),
             ty: self.word(&keys, "type", &types),
             split: self.text_at(&keys, "split"),
             take_first: self.flag(&keys, "take_first"),
@@ -634,9 +634,9 @@ impl Reader<'_> {
             last: self.flag(&keys, "last"),
             sum: self.flag(&keys, "sum"),
             positive: self.flag(&keys, "positive"),
-            plus: keys.get("plus").map(|value| self.from(value, "plus")),
+            plus: keys.get("plus").map(|value| self.origin(value, "plus")),
             zero_is_blank: self.flag(&keys, "zero_is_blank"),
-            names: keys.get("names").map(|value| self.from(value, "names")),
+            names: keys.get("names").map(|value| self.origin(value, "names")),
             default_values: self.texts(&keys, "default_values"),
             packed: self.flag(&keys, "packed"),
             code: self.flag(&keys, "code"),
@@ -663,13 +663,13 @@ impl Reader<'_> {
     }
 
     /// A column's name, a list of its spellings, or a table.
-    fn from(&mut self, value: &Value<'_>, name: &str) -> From {
+    fn origin(&mut self, value: &Value<'_>, name: &str) -> Origin {
         match value.get_ref() {
             DeValue::String(text) => column(text),
-            DeValue::Array(_) => From::Column(self.texts_of(value, name)),
+            DeValue::Array(_) => Origin::Column(self.texts_of(value, name)),
             DeValue::Table(table) => {
                 self.keys(table, &[FROM]);
-                self.from_table(table, value.span().start)
+                self.origin_table(table, value.span().start)
             }
             _ => {
                 self.error(
@@ -678,46 +678,46 @@ impl Reader<'_> {
                         "`{name}` has to be a column's name, a list of its spellings, or a table"
                     ),
                 );
-                From::Nothing
+                Origin::Nothing
             }
         }
     }
 
-    fn from_table(&mut self, table: &Table<'_>, at: usize) -> From {
+    fn origin_table(&mut self, table: &Table<'_>, at: usize) -> Origin {
         let keys = Keys { table };
         let mut from = if let Some(value) = keys.get("column") {
-            self.from(value, "column")
+            self.origin(value, "column")
         } else if let Some(value) = keys.get("first") {
-            From::First(self.parts(value, "first"))
+            Origin::First(self.parts(value, "first"))
         } else if let Some(value) = keys.get("join") {
             let between = self
                 .text_at(&keys, "with")
                 .unwrap_or_else(|| " ".to_owned());
-            From::Join(self.parts(value, "join"), between)
+            Origin::Join(self.parts(value, "join"), between)
         } else if let Some(value) = self.text_at(&keys, "value") {
-            From::Value(value)
+            Origin::Value(value)
         } else if let Some(value) = self.text_at(&keys, "numbered") {
-            From::Numbered(value)
+            Origin::Numbered(value)
         } else if let Some(value) = keys.get("cases") {
             let cases = self
                 .list(value, "cases")
                 .into_iter()
                 .filter_map(|case| self.case(case))
                 .collect();
-            From::Cases(cases, self.text_at(&keys, "else"))
+            Origin::Cases(cases, self.text_at(&keys, "else"))
         } else {
             self.error(
                 at,
                 "where it comes from is missing: `column`, `first`, `join`, `cases`, `numbered` or `value`"
                     .to_owned(),
             );
-            From::Nothing
+            Origin::Nothing
         };
         if let Some(path) = self.text_at(&keys, "json") {
-            from = From::Path(Box::new(from), path);
+            from = Origin::Path(Box::new(from), path);
         }
         if keys.get("when").is_some() {
-            from = From::Only(Box::new(from), self.whens(&keys, "when"));
+            from = Origin::Only(Box::new(from), self.whens(&keys, "when"));
         }
         if let Some(value) = keys.get("between") {
             let ends = match value.get_ref() {
@@ -728,7 +728,7 @@ impl Reader<'_> {
                 _ => Vec::new(),
             };
             match <[Names; 2]>::try_from(ends) {
-                Ok([begin, end]) => from = From::Between(Box::new(from), begin, end),
+                Ok([begin, end]) => from = Origin::Between(Box::new(from), begin, end),
                 Err(_) => self.error(
                     value.span().start,
                     "`between` has to be a list of two columns: first day and last day".to_owned(),
@@ -738,10 +738,10 @@ impl Reader<'_> {
         from
     }
 
-    fn parts(&mut self, value: &Value<'_>, name: &str) -> Vec<From> {
+    fn parts(&mut self, value: &Value<'_>, name: &str) -> Vec<Origin> {
         match value.get_ref() {
-            DeValue::Array(items) => items.iter().map(|item| self.from(item, name)).collect(),
-            _ => vec![self.from(value, name)],
+            DeValue::Array(items) => items.iter().map(|item| self.origin(item, name)).collect(),
+            _ => vec![self.origin(value, name)],
         }
     }
 
@@ -804,7 +804,7 @@ impl Reader<'_> {
                     when: self.whens(&refund, "when"),
                     amount: refund
                         .get("amount")
-                        .map_or(From::Nothing, |value| self.from(value, "amount")),
+                        .map_or(Origin::Nothing, |value| self.origin(value, "amount")),
                 }
             });
         Items {
@@ -845,9 +845,8 @@ impl Reader<'_> {
     }
 }
 
-/// A name, or spellings with `|` between them.
-fn column(text: &Cow<'_, str>) -> From {
-    From::Column(vec![text.clone().into_owned()])
+fn column(text: &str) -> Origin {
+    Origin::Column(vec![text.to_owned()])
 }
 
 /// As the file has them: a table's own order is the alphabet's.

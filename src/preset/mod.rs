@@ -9,6 +9,7 @@ pub mod header;
 mod language;
 pub mod plain;
 mod recognise;
+pub mod rejects;
 pub mod spec;
 
 use header::Header;
@@ -34,6 +35,8 @@ pub struct Preset {
     pub own: bool,
     /// `None`: the plain format, which each kind has.
     spec: Option<Box<Spec>>,
+    /// The signature's columns in the form that names are compared in.
+    forms: Vec<Vec<String>>,
 }
 
 /// A line of `presets NAME`.
@@ -54,6 +57,7 @@ impl Preset {
             version: *b"plain format 1\0\0",
             own: false,
             spec: None,
+            forms: Vec::new(),
         }
     }
 
@@ -72,6 +76,12 @@ impl Preset {
             kinds,
             version,
             own,
+            forms: spec
+                .signature
+                .all
+                .iter()
+                .map(|names| names.iter().map(|name| spec.likeness.form(name)).collect())
+                .collect(),
             spec: Some(Box::new(spec)),
         }
     }
@@ -150,7 +160,7 @@ impl Presets {
     /// The embedded ones, and the user's (name and text of each file in `presets_dir`).
     /// Errors as the configuration's: file, line, column, nearest key; all of them.
     pub fn load(users: &[(String, String)]) -> Result<Presets, Vec<String>> {
-        let mut list = Vec::new();
+        let mut list: Vec<Preset> = Vec::new();
         let mut errors = Vec::new();
         let embedded = embedded::ALL
             .iter()
@@ -160,6 +170,10 @@ impl Presets {
             .map(|(name, text)| (name.as_str(), text.as_str(), true));
         for (file, text, own) in users.chain(embedded) {
             let name = file.strip_suffix(".toml").unwrap_or(file);
+            // The user's own takes the place of a built-in one of its name.
+            if list.iter().any(|known| known.name == name) {
+                continue;
+            }
             match language::read(file, text) {
                 Ok(spec) => list.push(Preset::new(name, text, spec, own)),
                 Err(some) => errors.extend(some),
@@ -179,5 +193,82 @@ impl Presets {
 
     pub fn iter(&self) -> impl Iterator<Item = &Preset> {
         self.list.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn a_preset_of_the_users_own_is_recognised_before_those_built_in() {
+        let text = "kind = \"customers\"\nrecognise = { all = [\"klaviyo_id\", \"Email\"] }\nkey = \"Email\"\n";
+        let presets = Presets::load(&[("mine.toml".into(), text.into())]).unwrap();
+        let names = header(&["Email", "Klaviyo ID"]);
+        match presets.recognise("auto", Kind::Customers, &names, &[]) {
+            Recognised::Taken {
+                preset,
+                why,
+                why_not_next,
+            } => {
+                assert_eq!(preset.name, "mine");
+                assert_eq!(why, "it has the columns `klaviyo_id`, `Email`");
+                assert!(why_not_next.unwrap().contains("klaviyo"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_preset_of_a_built_in_ones_name_takes_its_place() {
+        let text = "title = \"ours\"\nkind = \"customers\"\nkey = \"Email\"\n";
+        let presets = Presets::load(&[("klaviyo.toml".into(), text.into())]).unwrap();
+        assert_eq!(presets.get("klaviyo").unwrap().title(), "ours");
+        assert_eq!(presets.iter().filter(|p| p.name == "klaviyo").count(), 1);
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_users_files_is_told_all_at_once() {
+        let users = [
+            (
+                "a.toml".to_owned(),
+                "kind = \"customer\"\nkey = \"x\"\n".to_owned(),
+            ),
+            (
+                "b.toml".to_owned(),
+                "kind = \"skus\"\nkey = \"x\"\nfooter = \"som\"\n".to_owned(),
+            ),
+        ];
+        let errors = Presets::load(&users).err().unwrap();
+        assert_eq!(
+            errors,
+            [
+                "a.toml:1:8: `kind` is one of products, skus, customers, orders",
+                "b.toml:3:10: `footer` is one of none, sum, after-blank-line",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_preset_says_what_it_is_and_what_becomes_of_its_columns() {
+        let presets = Presets::load(&[]).unwrap();
+        for preset in presets.iter() {
+            assert!(!preset.title().is_empty(), "{}", preset.name);
+            let fields = preset.fields();
+            assert!(
+                fields.iter().any(|f| f.field == "source_id"),
+                "{}",
+                preset.name
+            );
+            assert!(
+                fields.iter().all(|f| !f.from.is_empty()),
+                "{}: {fields:?}",
+                preset.name
+            );
+        }
     }
 }

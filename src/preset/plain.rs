@@ -2,7 +2,7 @@
 //! plain format). Drawn from the table of kinds, so that a new field is one entry there.
 
 use super::header::{Header, Likeness};
-use super::spec::{Field, From, Grouping, Items, Key, Manner, Record, Spec, Type};
+use super::spec::{Field, Grouping, Items, Key, Manner, Origin, Record, Spec, Type};
 use crate::kind::{ITEM, Kind};
 
 /// The name under which it is listed and asked for.
@@ -25,7 +25,7 @@ fn other_spellings(kind: Kind, field: &str) -> &'static [&'static str] {
 fn column(name: &str, others: &[&str]) -> Field {
     let names = std::iter::once(name).chain(others.iter().copied());
     Field {
-        from: From::Column(names.map(str::to_owned).collect()),
+        from: Origin::Column(names.map(str::to_owned).collect()),
         ..Field::default()
     }
 }
@@ -92,7 +92,7 @@ pub fn spec(kind: Kind, header: &Header) -> Spec {
             when: Vec::new(),
             per_row: !has_items,
             key: Key {
-                from: From::Column(by),
+                from: Origin::Column(by),
                 ..Key::default()
             },
             fields,

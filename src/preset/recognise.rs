@@ -17,10 +17,19 @@ enum Fit {
 impl Presets {
     /// Whether any preset (or the plain format) of this kind knows these cells as its header.
     pub fn is_header(&self, kind: Kind, cells: &[String], columns: &[(String, String)]) -> bool {
-        !matches!(
-            self.recognise("auto", kind, cells, columns),
-            Recognised::Unknown { .. }
-        )
+        // Asked of many lines: so without the words that `recognise` finds.
+        let header = Header::new(cells);
+        let mapped = |(column, target): &(String, String)| {
+            target == "source_id" && !header.find(column, Likeness::Spelled).is_empty()
+        };
+        let of_kind_first = |preset: &&Preset| !preset.kinds.contains(&kind);
+        let mut presets: Vec<&Preset> = self.iter().collect();
+        presets.sort_by_key(of_kind_first);
+        header.has_form("source_id", Likeness::Folded)
+            || columns.iter().any(mapped)
+            || presets
+                .into_iter()
+                .any(|preset| preset.may_fit(&header) && preset.fits(&header))
     }
 
     /// `name`: a preset's, or `auto`. `columns` are the folder's own.
@@ -119,6 +128,9 @@ impl Presets {
         let mut unfitting: Vec<(usize, &Preset, String)> = Vec::new();
         for preset in self.iter().filter(|p| p.kinds.contains(&kind)) {
             let Some(spec) = &preset.spec else { continue };
+            if !preset.forms.is_empty() && !preset.may_begin(header) {
+                continue;
+            }
             match fit(spec, header) {
                 Fit::Yes(columns, why) => fitting.push((columns, preset, why)),
                 Fit::No(no) => {
@@ -157,7 +169,31 @@ impl Presets {
     }
 }
 
-fn pairs<'p>(list: Vec<(usize, &'p Preset, String)>) -> Vec<(&'p Preset, String)> {
+impl Preset {
+    fn fits(&self, header: &Header) -> bool {
+        let spec = self.spec.as_deref();
+        spec.is_some_and(|spec| matches!(fit(spec, header), Fit::Yes(..)))
+    }
+
+    /// Whether any of the signature's columns is there.
+    fn may_begin(&self, header: &Header) -> bool {
+        let Some(spec) = &self.spec else { return false };
+        let mut forms = self.forms.iter().flatten();
+        forms.any(|form| header.has_form(form, spec.likeness))
+    }
+
+    /// Without a copy of a name: whether all the signature's columns are there.
+    fn may_fit(&self, header: &Header) -> bool {
+        let Some(spec) = &self.spec else { return false };
+        self.forms.iter().all(|forms| {
+            forms
+                .iter()
+                .any(|form| header.has_form(form, spec.likeness))
+        })
+    }
+}
+
+fn pairs(list: Vec<(usize, &Preset, String)>) -> Vec<(&Preset, String)> {
     list.into_iter()
         .map(|(_, preset, text)| (preset, text))
         .collect()

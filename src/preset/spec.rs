@@ -141,7 +141,7 @@ pub enum Footer {
     None,
     /// A sum's word in the first cell, key or name missing (FORMATS-SHOPS.md, R4).
     Sum,
-    /// From the first blank line after which only lines of at most one cell follow (Salesforce).
+    /// Origin the first blank line after which only lines of at most one cell follow (Salesforce).
     AfterBlankLine,
 }
 
@@ -175,7 +175,7 @@ pub struct Record {
 
 #[derive(Clone, Debug, Default)]
 pub struct Key {
-    pub from: From,
+    pub from: Origin,
     pub lower: bool,
     /// Shapes of which a key must have one: `#` a digit, `@` a letter or digit, `?` any, `+` and
     /// `{n}` repeat what stands before.
@@ -194,23 +194,23 @@ pub struct Key {
 
 /// Where a text comes from.
 #[derive(Clone, Debug, Default)]
-pub enum From {
+pub enum Origin {
     #[default]
     Nothing,
     Column(Names),
     /// The first that is not blank.
-    First(Vec<From>),
+    First(Vec<Origin>),
     /// Those that are not blank, with this between them.
-    Join(Vec<From>, String),
+    Join(Vec<Origin>, String),
     Value(String),
     /// The first case that holds.
     Cases(Vec<Case>, Option<String>),
     /// Only in rows where this holds.
-    Only(Box<From>, Vec<When>),
+    Only(Box<Origin>, Vec<When>),
     /// Only if today lies between two days, of which either may be blank.
-    Between(Box<From>, Names, Names),
+    Between(Box<Origin>, Names, Names),
     /// What stands at a path in a JSON cell: `address.city`, `user_id.0`.
-    Path(Box<From>, String),
+    Path(Box<Origin>, String),
     /// Every column of a numbered name (`Option{n} Name`).
     Numbered(String),
 }
@@ -230,7 +230,7 @@ pub struct When {
 
 #[derive(Clone, Debug, Default)]
 pub struct Field {
-    pub from: From,
+    pub from: Origin,
     pub ty: Option<Type>,
     /// Of lists: what stands between (default `,`).
     pub split: Option<String>,
@@ -260,11 +260,11 @@ pub struct Field {
     /// Without its sign.
     pub positive: bool,
     /// Added to it (money).
-    pub plus: Option<From>,
+    pub plus: Option<Origin>,
     /// A zero counts as blank.
     pub zero_is_blank: bool,
     /// What these columns hold is the option's name, beside `from` as its value.
-    pub names: Option<From>,
+    pub names: Option<Origin>,
     /// Values of options that mean that there is none.
     pub default_values: Vec<String>,
     /// A cell of `Color=Red,Size=M`.
@@ -331,7 +331,7 @@ pub struct Items {
 #[derive(Clone, Debug)]
 pub struct Refund {
     pub when: Vec<When>,
-    pub amount: From,
+    pub amount: Origin,
 }
 
 #[derive(Clone, Debug, Default)]

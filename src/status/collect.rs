@@ -1,13 +1,14 @@
 //! Reads the facts from store, configuration and host. The one file of `status` with an outside world.
 
+mod seen;
+
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::store::Connection;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use rusqlite::Connection;
-use serde::Deserialize;
 
 use super::Status;
 use super::facts::*;
@@ -15,7 +16,7 @@ use super::words;
 use crate::config::{self, Config};
 use crate::kind::Kind;
 use crate::store::status::{self as rows, NamedFile};
-use crate::store::{self, Result, meta};
+use crate::store::{self, Result};
 
 /// One look. `reader`: `None`, there is no database yet. `daemon`: who holds the state directory's
 /// lock. `now` in UTC milliseconds; `tz` is the host's zone.
@@ -26,16 +27,25 @@ pub fn collect(
     now: i64,
     tz: &TimeZone,
 ) -> Result<Status> {
-    let tally = reader.map(|c| rows::tally(c, now)).transpose()?;
-    facts(config, reader, tally.unwrap_or_default(), daemon, now, tz)
-        .map(|f| Status::new(f, now, tz))
+    let cycle_begun = cycle_begun(config, now, tz);
+    let look = reader
+        .map(|c| rows::look(c, now, cycle_begun))
+        .transpose()?;
+    let facts = facts(config, reader, look.unwrap_or_default(), daemon, now, tz)?;
+    Ok(Status::new(facts, now, tz))
 }
 
-/// The same with records that were counted before: for the page, whose views are to be cheap.
+/// From when on the plan's calls count; `None`: they are not watched.
+pub fn cycle_begun(config: &Config, now: i64, tz: &TimeZone) -> Option<i64> {
+    config.api.cycle_calls?;
+    cycle_around(now, config.api.cycle_day, tz).map(|(begun, _)| begun)
+}
+
+/// The same with what was looked up before: for the page, whose views are to be cheap.
 pub fn facts(
     config: &Config,
     reader: Option<&Connection>,
-    tally: rows::Tally,
+    look: rows::Look,
     daemon: Option<Daemon>,
     now: i64,
     tz: &TimeZone,
@@ -54,11 +64,11 @@ pub fn facts(
         folders: config.folders.iter().map(folder).collect(),
         ..Facts::default()
     };
-    counts(&mut facts, tally);
+    counts(&mut facts, &look.tally);
     if let Some(c) = reader {
-        from_meta(c, config, &mut facts, now)?;
-        from_rows(c, config, &mut facts, now, tz)?;
+        seen::read(c, config, &mut facts, now)?;
     }
+    from_rows(config, &mut facts, look, now, tz);
     for one in &mut facts.folders {
         look_at(one, facts.daemon.is_some());
     }
@@ -68,7 +78,7 @@ pub fn facts(
 /// 2026-11-01: this program did not exist before.
 const BUILT_AFTER_MS: i64 = 1_793_491_200_000;
 
-fn counts(facts: &mut Facts, tally: rows::Tally) {
+fn counts(facts: &mut Facts, tally: &rows::Tally) {
     for (kind, counts) in Kind::ALL.into_iter().zip(tally.kinds) {
         *facts.stored.of_mut(kind) = counts.stored;
         *facts.confirmed.of_mut(kind) = counts.confirmed;
@@ -102,136 +112,9 @@ fn folder(folder: &config::Folder) -> Folder {
     }
 }
 
-/// A folder as intake last saw it, in meta `folder.<name>`.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Seen {
-    state: Option<String>,
-    since: Option<i64>,
-    reason: Option<String>,
-    waiting: u64,
-    waiting_files: Vec<SeenFile>,
-    foreign: u64,
-    foreign_names: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct SeenFile {
-    name: String,
-    since: i64,
-    why: String,
-}
-
-/// The link in meta `link`.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct LinkSeen {
-    state: Option<String>,
-    since: Option<i64>,
-    until: Option<i64>,
-    reason: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct BudgetSeen {
-    limit: Option<u64>,
-    period: Option<String>,
-    used: Option<u64>,
-    share: Option<u64>,
-    remaining: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct Said {
-    at: i64,
-    message: String,
-}
-
-fn json<T: serde::de::DeserializeOwned>(c: &Connection, name: &str) -> Result<Option<T>> {
-    // What another version wrote otherwise is as good as not there.
-    Ok(meta::text(c, name)?.and_then(|text| serde_json::from_str(&text).ok()))
-}
-
-fn from_meta(c: &Connection, config: &Config, facts: &mut Facts, now: i64) -> Result<()> {
-    let link: LinkSeen = json(c, "link")?.unwrap_or_default();
-    facts.link = Link {
-        state: link.state.as_deref().and_then(LinkState::from_name),
-        since: link.since,
-        until: link.until,
-        reason: link.reason,
-    };
-    let budget: BudgetSeen = json(c, "budget")?.unwrap_or_default();
-    facts.budget = Budget {
-        limit: budget.limit,
-        period: budget.period,
-        used: budget.used,
-        share: budget.share,
-        remaining: budget.remaining,
-    };
-    facts.paused = meta::paused(c, None, now)?.map(|pause| Pause {
-        since: now,
-        until: match pause {
-            meta::Pause::Open => None,
-            meta::Pause::Until(until) => Some(until),
-        },
-    });
-    if let (Some(pause), Some(since)) = (&mut facts.paused, meta::integer(c, "paused_at")?) {
-        pause.since = since;
-    }
-    let said = |name: &str| -> Result<Option<Refusal>> {
-        let said: Option<Said> = json(c, name)?;
-        Ok(said.map(|said| Refusal {
-            at: said.at,
-            message: said.message,
-        }))
-    };
-    facts.reload_refused = said("reload_refused")?;
-    facts.rebind = said("rebind")?;
-    facts.last_backup = meta::integer(c, "last_backup")?;
-    facts.created = meta::integer(c, "created")?;
-    for (one, set) in facts.folders.iter_mut().zip(&config.folders) {
-        one.known_since = rows::known_since(c, &set.name)?;
-        let seen: Option<Seen> = json(c, &format!("folder.{}", set.name))?;
-        if let Some(seen) = seen {
-            as_seen(one, seen);
-        }
-        if meta::paused(c, Some(&set.name), now)?.is_some() {
-            one.state = FolderState::Paused;
-        }
-    }
-    Ok(())
-}
-
-fn as_seen(folder: &mut Folder, seen: Seen) {
-    folder.state = match seen.state.as_deref() {
-        Some("watched") => FolderState::Watched,
-        Some("polled") => FolderState::Polled,
-        Some("gone") => FolderState::Gone,
-        Some("unreadable") => FolderState::Unreadable,
-        _ => FolderState::Unwatched,
-    };
-    folder.state_since = seen.since;
-    folder.reason = seen.reason;
-    folder.waiting = seen.waiting;
-    folder.foreign = seen.foreign;
-    folder.foreign_names = seen.foreign_names;
-    let files = seen.waiting_files.into_iter().filter_map(|file| {
-        Some(WaitingFile {
-            waits_for: WaitsFor::from_name(&file.why)?,
-            name: file.name,
-            since: file.since,
-        })
-    });
-    folder.waiting_files = files.collect();
-}
-
 /// What nobody watches is looked at now: it may be gone, or back.
 fn look_at(folder: &mut Folder, watched: bool) {
-    if watched && folder.state != FolderState::Unwatched {
-        return;
-    }
-    if folder.state == FolderState::Paused {
+    if (watched && folder.state != FolderState::Unwatched) || folder.state == FolderState::Paused {
         return;
     }
     folder.state_since = None;
@@ -255,104 +138,113 @@ fn look_at(folder: &mut Folder, watched: bool) {
     }
 }
 
-fn from_rows(
-    c: &Connection,
-    config: &Config,
-    facts: &mut Facts,
-    now: i64,
-    tz: &TimeZone,
-) -> Result<()> {
-    let files = rows::files(c)?;
+fn from_rows(config: &Config, facts: &mut Facts, look: rows::Look, now: i64, tz: &TimeZone) {
+    let lying: u64 = facts.folders.iter().map(|f| f.waiting).sum();
     facts.files = FileCounts {
-        waiting: files.waiting + facts.folders.iter().map(|f| f.waiting).sum::<u64>(),
-        reading: files.reading,
-        held: files.held,
-        stored: files.stored,
-        unreadable: files.unreadable,
+        // Those in folders include what was claimed and what is being read.
+        waiting: lying
+            .saturating_sub(look.files.reading)
+            .max(look.files.waiting),
+        reading: look.files.reading,
+        held: look.files.held,
+        stored: look.files.stored,
+        unreadable: look.files.unreadable,
     };
-    facts.claimed_since = files.oldest_waiting;
-    facts.rejected = files.rejected_rows;
-    facts.held = rows::held(c)?.into_iter().map(fact).collect();
-    facts.reading = rows::reading(c)?.into_iter().map(fact).collect();
+    facts.claimed_since = look.files.oldest_waiting;
+    facts.rejected = look.files.rejected_rows;
+    facts.held = look.held.into_iter().map(fact).collect();
+    facts.reading = look.reading.into_iter().map(fact).collect();
     let lies = |file: &NamedFile, name: &str| {
         let folder = config.folders.iter().find(|f| f.name == file.folder);
         folder.is_some_and(|f| f.path.join("rejects").join(name).symlink_metadata().is_ok())
     };
     // Whoever deletes or mends the file in `rejects/` has dealt with it.
-    let unreadable = rows::unreadable(c, now)?.into_iter();
-    facts.unreadable = unreadable
-        .filter(|file| {
-            file.archive_name
-                .as_deref()
-                .is_none_or(|name| lies(file, name))
-        })
+    let stands = |file: &NamedFile| {
+        file.archive_name
+            .as_deref()
+            .is_none_or(|name| lies(file, name))
+    };
+    facts.unreadable = look
+        .unreadable
+        .into_iter()
+        .filter(stands)
         .map(fact)
         .collect();
-    let rejecting = rows::rejecting(c, now)?.into_iter();
+    let stand = |file: &NamedFile| file.rejects_names.iter().any(|name| lies(file, name));
+    let rejecting = look.rejecting.into_iter().filter(|(file, _)| stand(file));
     facts.rejecting = rejecting
-        .filter(|file| file.rejects_names.iter().any(|name| lies(file, name)))
-        .map(fact)
+        .map(|(file, codes)| FileFact {
+            codes,
+            ..fact(file)
+        })
         .collect();
-    for file in &mut facts.rejecting {
-        file.codes = rows::reject_codes(c, file.id)?;
-    }
-    for file in rows::newest(c)? {
+    for file in look.newest {
         if let Some(folder) = facts.folders.iter_mut().find(|f| f.name == file.folder) {
             folder.last_file = Some(last_file(file));
         }
     }
-    for (name, at) in rows::came(c)? {
+    for (name, at) in look.came {
         if let Some(folder) = facts.folders.iter_mut().find(|f| f.name == name) {
             folder.came = Some(at);
         }
     }
-    facts.parked_groups = rows::parked(c)?
-        .into_iter()
-        .map(|group| ParkedGroup {
-            kind: group.kind,
-            code: group.code,
-            count: group.count,
-            since: group.since,
-        })
-        .collect();
-    facts.jobs = rows::jobs(c)?
-        .into_iter()
-        .map(|job| Job {
-            remote_id: job.remote_id,
-            kind: job.kind,
-            since: job.since,
-            records: job.records,
-        })
-        .collect();
-    facts.last_delivered = rows::last_delivered(c)?;
-    facts.last_request = rows::last_request(c)?;
-    facts.last_error = rows::last_failed(c)?.map(|failed| LastError {
-        at: failed.at,
-        code: failed
-            .verdict
-            .or(failed.status.map(|status| status.to_string()))
-            .unwrap_or_else(|| "no answer".to_owned()),
-        message: match (failed.status, failed.request_id) {
-            (Some(status), Some(id)) => {
-                format!(
-                    "{} {} was answered {status} (request {id})",
-                    failed.method, failed.path
-                )
-            }
-            (Some(status), None) => {
-                format!("{} {} was answered {status}", failed.method, failed.path)
-            }
-            (None, _) => format!("{} {} had no answer", failed.method, failed.path),
-        },
-    });
-    let (requests, files, changes) = rows::ever(c)?;
+    facts.parked_groups = look.parked.into_iter().map(parked_group).collect();
+    facts.jobs = look.jobs.into_iter().map(job).collect();
+    facts.last_delivered = look.last_delivered;
+    facts.last_request = look.last_request;
+    facts.last_error = look.last_failed.map(last_error);
+    let (requests, files, changes) = look.ever;
     facts.ever = Ever {
         requests,
         files,
         changes,
     };
-    facts.cycle = cycle(c, &config.api, now, tz)?;
-    Ok(())
+    let around = cycle_around(now, config.api.cycle_day, tz);
+    facts.cycle = config
+        .api
+        .cycle_calls
+        .zip(around)
+        .map(|(calls, (begun, ends))| Cycle {
+            calls,
+            used: look.cycle_used,
+            begun,
+            ends,
+        });
+}
+
+fn parked_group(group: rows::ParkedGroup) -> ParkedGroup {
+    ParkedGroup {
+        kind: group.kind,
+        code: group.code,
+        count: group.count,
+        since: group.since,
+    }
+}
+
+fn job(job: rows::OpenJob) -> Job {
+    Job {
+        remote_id: job.remote_id,
+        kind: job.kind,
+        since: job.since,
+        records: job.records,
+    }
+}
+
+fn last_error(failed: rows::FailedRequest) -> LastError {
+    let call = format!("{} {}", failed.method, failed.path);
+    let status = failed.status.map(|status| status.to_string());
+    LastError {
+        at: failed.at,
+        message: match (&status, failed.request_id) {
+            (Some(status), Some(id)) => format!("{call} was answered {status} (request {id})"),
+            (Some(status), None) => format!("{call} was answered {status}"),
+            (None, _) => format!("{call} had no answer"),
+        },
+        code: failed
+            .verdict
+            .or(status)
+            .unwrap_or_else(|| "no answer".to_owned()),
+    }
 }
 
 fn fact(file: NamedFile) -> FileFact {
@@ -385,21 +277,6 @@ fn last_file(file: NamedFile) -> LastFile {
         rejected: file.rejected,
         skipped: file.skipped,
     }
-}
-
-fn cycle(c: &Connection, api: &config::Api, now: i64, tz: &TimeZone) -> Result<Option<Cycle>> {
-    let Some(calls) = api.cycle_calls else {
-        return Ok(None);
-    };
-    let Some((begun, ends)) = cycle_around(now, api.cycle_day, tz) else {
-        return Ok(None);
-    };
-    Ok(Some(Cycle {
-        calls,
-        used: rows::requests_since(c, begun)?,
-        begun,
-        ends,
-    }))
 }
 
 /// The billing cycle around a moment, from the day on which it starts anew; a day that a month lacks
@@ -459,6 +336,116 @@ pub fn wall_clock() -> i64 {
 mod tests {
     use super::*;
     use jiff::Timestamp;
+
+    #[test]
+    fn what_intake_and_commands_left_is_read() {
+        use crate::store::Store;
+        use crate::store::meta::Pause as Paused;
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut config = Config::with_defaults("s", dir.path());
+        for name in ["here", "gone", "stopped"] {
+            let path = dir.path().join(name);
+            if name != "gone" {
+                std::fs::create_dir(&path).unwrap();
+            }
+            config
+                .folders
+                .push(config::Folder::with_defaults(name, &path, Kind::Orders));
+        }
+        std::fs::write(dir.path().join("here/a.csv"), "").unwrap();
+        store
+            .set_text(
+                "intake_board",
+                r#"{"folders":[{"name":"here","state":"polled","reason":"looked through every 5 s","waiting":3,
+                    "waits_for":["a.csv","is still open"],"foreign":2,"foreign_names":["x.doc"],"later":1}],
+                    "blocked":{"since":5,"reason":"no room"},
+                    "notices":[{"at":6,"kind":"grown","folder":"here","text":"a.csv grew"},{"at":7,"kind":"new","folder":"here","text":"?"}]}"#,
+            )
+            .unwrap();
+        store
+            .set_text(
+                "link",
+                r#"{"state":"away","since":1,"until":2,"reason":"no answer"}"#,
+            )
+            .unwrap();
+        store.set_text("reload_refused", "2 problems").unwrap();
+        store
+            .set_text("rebind", r#"{"at":9,"message":"another project"}"#)
+            .unwrap();
+        store.set_integer("last_backup", 8).unwrap();
+        store.pause(Some("stopped"), Paused::Open).unwrap();
+        let reader = store.reader().unwrap();
+        let daemon = Some(Daemon { pid: 1, since: 1 });
+        let status = collect(&config, Some(&reader), daemon, 1_000_000, &TimeZone::UTC).unwrap();
+        let facts = &status.facts;
+        assert_eq!(facts.folders[0].state, FolderState::Polled);
+        assert_eq!(facts.folders[1].state, FolderState::Gone);
+        assert_eq!(facts.folders[2].state, FolderState::Paused);
+        assert_eq!((facts.files.waiting, facts.folders[0].foreign), (3, 2));
+        let waits = &facts.folders[0].waiting_files[0];
+        assert_eq!(
+            (waits.name.as_str(), waits.why.as_str()),
+            ("a.csv", "is still open")
+        );
+        assert!(waits.since.is_some());
+        assert_eq!(facts.blocked.as_ref().unwrap().at, Some(5));
+        let kinds: Vec<_> = facts.notices.iter().map(|n| n.kind).collect();
+        assert_eq!(kinds, [NoticeKind::Grown, NoticeKind::Other]);
+        assert!(facts.link.is(LinkState::Away));
+        assert_eq!(facts.reload_refused.as_ref().unwrap().message, "2 problems");
+        assert_eq!(facts.rebind.as_ref().unwrap().at, Some(9));
+        assert_eq!(facts.last_backup, Some(8));
+        // Without a daemon the board is old: what is there is looked at now.
+        let status = collect(&config, Some(&reader), None, 1_000_000, &TimeZone::UTC).unwrap();
+        assert_eq!(status.facts.folders[0].state, FolderState::Unwatched);
+        // What another version wrote is as good as nothing.
+        store.set_text("intake_board", "[]").unwrap();
+        store.set_text("link", "up").unwrap();
+        let status = collect(&config, Some(&reader), daemon, 1_000_000, &TimeZone::UTC).unwrap();
+        assert_eq!(status.facts.link.state, None);
+    }
+
+    #[test]
+    fn what_a_person_dealt_with_is_no_to_do_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::with_defaults("s", dir.path());
+        config
+            .folders
+            .push(config::Folder::with_defaults("f", dir.path(), Kind::Orders));
+        let rejects = dir.path().join("rejects");
+        std::fs::create_dir(&rejects).unwrap();
+        for name in ["a.rejects.csv", "b.csv"] {
+            std::fs::write(rejects.join(name), "").unwrap();
+        }
+        let file = |id, archive_name: Option<&str>, rejects_names: &[&str]| NamedFile {
+            id,
+            folder: "f".into(),
+            archive_name: archive_name.map(String::from),
+            rejects_names: rejects_names.iter().map(|n| (*n).to_owned()).collect(),
+            ..NamedFile::default()
+        };
+        let look = rows::Look {
+            unreadable: vec![file(1, Some("b.csv"), &[])],
+            rejecting: vec![(file(2, None, &["a.rejects.csv"]), vec![("date".into(), 1)])],
+            ..rows::Look::default()
+        };
+        let ids = || {
+            let facts = facts(&config, None, look.clone(), None, 5, &TimeZone::UTC).unwrap();
+            (facts.unreadable.iter().chain(&facts.rejecting))
+                .map(|f| f.id)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(ids(), [1, 2]);
+        std::fs::rename(
+            rejects.join("a.rejects.csv"),
+            dir.path().join("a.rejects.csv"),
+        )
+        .unwrap();
+        assert_eq!(ids(), [1]);
+        std::fs::remove_file(rejects.join("b.csv")).unwrap();
+        assert_eq!(ids(), [0; 0]);
+    }
 
     #[test]
     fn a_cycle_begins_on_its_day_or_the_months_last() {

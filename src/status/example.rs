@@ -218,13 +218,13 @@ pub fn busy() -> Facts {
     facts.folders[0].waiting_files = vec![
         WaitingFile {
             name: "kunden-nachtrag.csv".to_owned(),
-            since: NOW - 20_000,
-            waits_for: WaitsFor::Quiet,
+            since: Some(NOW - 20_000),
+            why: "was just written".to_owned(),
         },
         WaitingFile {
             name: "kunden-gross.csv".to_owned(),
-            since: NOW - 3 * MINUTE,
-            waits_for: WaitsFor::Writer,
+            since: Some(NOW - 3 * MINUTE),
+            why: "is still open".to_owned(),
         },
     ];
     facts.reading = vec![FileFact {
@@ -399,12 +399,15 @@ pub fn disk_low() -> Facts {
         size: 64_000_000_000,
         min_free: 200_000_000,
     });
+    for folder in &mut facts.folders {
+        folder.state = FolderState::Full;
+    }
     facts.folders[2].waiting = 1;
     facts.files.waiting = 1;
     facts.folders[2].waiting_files = vec![WaitingFile {
         name: "orders-1410.csv".to_owned(),
-        since: NOW - MINUTE,
-        waits_for: WaitsFor::Room,
+        since: Some(NOW - MINUTE),
+        why: "waits for room on the disk".to_owned(),
     }];
     facts
 }

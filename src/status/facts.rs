@@ -49,13 +49,14 @@ pub struct Facts {
     pub unreadable: Vec<FileFact>,
     /// The newest files of which rows were rejected and whose rejects still stand in `rejects/`.
     pub rejecting: Vec<FileFact>,
-    /// Archived files that grew after they were read, and were read again.
-    pub grew: Vec<FileFact>,
+    pub notices: Vec<Notice>,
     pub reading: Vec<FileFact>,
     pub parked_groups: Vec<ParkedGroup>,
     /// Jobs of the remote that are open.
     pub jobs: Vec<Job>,
     pub disk: Option<Disk>,
+    /// Why no file is begun: no room, here or where a folder lies.
+    pub blocked: Option<Refusal>,
     /// The configuration was to be read again, and was refused.
     pub reload_refused: Option<Refusal>,
     /// The credentials belong to another project than the store, or an old backup was restored.
@@ -215,6 +216,8 @@ pub enum FolderState {
     Polled,
     /// Its intake stands until `resume`.
     Paused,
+    /// No file is begun for want of room.
+    Full,
     /// Not there, or not the folder that it was.
     Gone,
     /// There, but this user may not read or write it.
@@ -230,6 +233,7 @@ impl FolderState {
             FolderState::Watched => "watched",
             FolderState::Polled => "polled",
             FolderState::Paused => "paused",
+            FolderState::Full => "full",
             FolderState::Gone => "gone",
             FolderState::Unreadable => "unreadable",
             FolderState::Unwatched => "unwatched",
@@ -286,43 +290,35 @@ pub struct LastFile {
     pub skipped: u64,
 }
 
-/// What a file in a drop folder waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitsFor {
-    /// It was written a moment ago.
-    Quiet,
-    /// Its writer has it open.
-    Writer,
-    /// It has a second hard link.
-    Link,
-    /// Its marker (`done`) is not there.
-    Marker,
-    /// This user may not read it.
-    Permission,
-    /// There is not enough room on the disk.
-    Room,
-}
-
-impl WaitsFor {
-    /// The words that stand in the store.
-    pub fn from_name(name: &str) -> Option<WaitsFor> {
-        Some(match name {
-            "quiet" | "settling" => WaitsFor::Quiet,
-            "writer" | "open" => WaitsFor::Writer,
-            "link" | "links" | "hard_link" => WaitsFor::Link,
-            "marker" | "done" => WaitsFor::Marker,
-            "permission" | "unreadable" => WaitsFor::Permission,
-            "room" | "disk" => WaitsFor::Room,
-            _ => return None,
-        })
-    }
-}
-
+/// A file in a drop folder that is not taken in yet.
 #[derive(Clone, Debug)]
 pub struct WaitingFile {
     pub name: String,
-    pub since: i64,
-    pub waits_for: WaitsFor,
+    /// Since when it is as it is; `None`: not known.
+    pub since: Option<i64>,
+    /// What it waits for, to stand after its name.
+    pub why: String,
+}
+
+/// What intake noticed and no file's row says.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    pub at: i64,
+    pub kind: NoticeKind,
+    pub folder: String,
+    /// Whole sentences.
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// A file was written to after it was taken in, and was read again.
+    Grown,
+    /// A file that this user may not read waits.
+    Permission,
+    /// A file was taken in and cannot be moved away.
+    NotMoved,
+    Other,
 }
 
 #[derive(Clone, Debug)]
@@ -381,7 +377,8 @@ pub struct LastError {
 
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    pub at: i64,
+    /// `None`: not known.
+    pub at: Option<i64>,
     pub message: String,
 }
 

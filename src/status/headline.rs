@@ -33,7 +33,15 @@ pub fn of(facts: &Facts, todo: &[Todo], now: i64, tz: &TimeZone) -> Headline {
     if todo.is_empty() {
         return present;
     }
-    let n = todo.len() as u64;
+    // The rest of a long list is one to-do that stands for many.
+    let things = |todo: &Todo| {
+        if todo.subject == "more" {
+            todo.count
+        } else {
+            1
+        }
+    };
+    let n: u64 = todo.iter().map(things).sum();
     let text = match n {
         1 => "1 thing needs you".to_owned(),
         n => format!("{} things need you", number(n)),

@@ -77,7 +77,7 @@ fn one_line_says_how_it_stands() {
         (
             "thousands",
             Tone::Needs,
-            "51 things need you",
+            "1,980 things need you",
             "Everything else is done.",
         ),
         (

@@ -9,6 +9,7 @@ mod compare;
 mod counts;
 pub(crate) mod edit;
 mod files;
+pub mod flight;
 mod history;
 mod intake;
 mod known;

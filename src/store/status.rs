@@ -21,6 +21,9 @@ const SAMPLES_KEPT_MS: i64 = 14 * 24 * 3_600_000;
 /// A file that could not be read, or of which rows were rejected, is spoken of so long at most.
 const SPOKEN_OF_MS: i64 = 30 * 24 * 3_600_000;
 
+/// And only of so many of the newest files: years of them need not be walked through for it.
+const SPOKEN_OF_FILES: i64 = 2_000;
+
 /// Numbers of records of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KindCounts {
@@ -32,7 +35,7 @@ pub struct KindCounts {
     pub parked: u64,
 }
 
-/// What has to be counted record by record; 0.2 s for a million, so the page keeps it a while.
+/// What has to be counted record by record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// By `Kind::ALL`.
@@ -40,6 +43,58 @@ pub struct Tally {
     pub oldest_pending: Option<i64>,
     /// The oldest one that could be sent now.
     pub oldest_due: Option<i64>,
+}
+
+/// All that is looked up of tables, of one moment. 0.3 s for a million records and twenty thousand
+/// files, so the page keeps it a while.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    pub tally: Tally,
+    pub files: FileTally,
+    pub held: Vec<NamedFile>,
+    pub reading: Vec<NamedFile>,
+    pub unreadable: Vec<NamedFile>,
+    /// With the codes of their rejects.
+    pub rejecting: Vec<(NamedFile, Vec<(String, u64)>)>,
+    pub newest: Vec<NamedFile>,
+    pub came: Vec<(String, i64)>,
+    pub parked: Vec<ParkedGroup>,
+    pub jobs: Vec<OpenJob>,
+    pub last_delivered: Option<i64>,
+    pub last_request: Option<i64>,
+    pub last_failed: Option<FailedRequest>,
+    pub ever: (u64, u64, u64),
+    /// Requests since `cycle_begun`.
+    pub cycle_used: u64,
+}
+
+/// `cycle_begun`: from when on the plan's calls count.
+pub fn look(c: &Connection, now: i64, cycle_begun: Option<i64>) -> Result<Look> {
+    let rejecting = rejecting(c, now)?.into_iter();
+    let with_codes = |file: NamedFile| -> Result<_> {
+        let codes = reject_codes(c, file.id)?;
+        Ok((file, codes))
+    };
+    Ok(Look {
+        tally: tally(c, now)?,
+        files: files(c)?,
+        held: held(c)?,
+        reading: reading(c)?,
+        unreadable: unreadable(c, now)?,
+        rejecting: rejecting.map(with_codes).collect::<Result<_>>()?,
+        newest: newest(c)?,
+        came: came(c)?,
+        parked: parked(c)?,
+        jobs: jobs(c)?,
+        last_delivered: last_delivered(c)?,
+        last_request: last_request(c)?,
+        last_failed: last_failed(c)?,
+        ever: ever(c)?,
+        cycle_used: match cycle_begun {
+            Some(from) => requests_since(c, from)?,
+            None => 0,
+        },
+    })
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +108,7 @@ pub struct FileTally {
     pub oldest_waiting: Option<i64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamedFile {
     pub id: i64,
     pub folder: String,
@@ -111,7 +166,7 @@ pub struct Sample {
     pub calls: u64,
 }
 
-pub fn tally(c: &Connection, now: i64) -> Result<Tally> {
+fn tally(c: &Connection, now: i64) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut stored = c.prepare_cached(
         "SELECT kind, count(*), count(*) FILTER (WHERE acked = fingerprint)
@@ -133,7 +188,9 @@ pub fn tally(c: &Connection, now: i64) -> Result<Tally> {
             row.get(2)?,
         );
     }
-    let mut parked = c.prepare_cached("SELECT kind, count(*) FROM parked GROUP BY kind")?;
+    let mut parked = c.prepare_cached("SELECT kind, count(DISTINCT id) FROM parked WHERE NOT EXISTS
+           (SELECT 1 FROM pending WHERE pending.kind = parked.kind AND pending.part = parked.part AND pending.id = parked.id)
+         GROUP BY kind")?;
     let mut rows = parked.query([])?;
     while let Some(row) = rows.next()? {
         of(
@@ -182,7 +239,7 @@ fn of(tally: &mut Tally, kind: i64, add: impl Fn(&mut KindCounts, u64), n: i64) 
     );
 }
 
-pub fn files(c: &Connection) -> Result<FileTally> {
+fn files(c: &Connection) -> Result<FileTally> {
     let mut tally = FileTally::default();
     let mut statement = c.prepare_cached(
         "SELECT state, count(*), sum(rejected), min(seen) FROM file GROUP BY state",
@@ -242,15 +299,15 @@ fn named_files(c: &Connection, rest: &str, args: impl rusqlite::Params) -> Resul
 }
 
 /// Held, oldest first.
-pub fn held(c: &Connection) -> Result<Vec<NamedFile>> {
+fn held(c: &Connection) -> Result<Vec<NamedFile>> {
     named_files(
         c,
-        "WHERE state = 'held' ORDER BY file.id LIMIT ?1",
+        "WHERE state = 'held' AND archived IS NULL ORDER BY file.id LIMIT ?1",
         [NAMED_MAX],
     )
 }
 
-pub fn reading(c: &Connection) -> Result<Vec<NamedFile>> {
+fn reading(c: &Connection) -> Result<Vec<NamedFile>> {
     named_files(
         c,
         "WHERE state = 'reading' AND archived IS NULL ORDER BY file.id LIMIT ?1",
@@ -259,31 +316,31 @@ pub fn reading(c: &Connection) -> Result<Vec<NamedFile>> {
 }
 
 /// Not readable, newest first, of folders of which no later file with a row was taken.
-pub fn unreadable(c: &Connection, now: i64) -> Result<Vec<NamedFile>> {
+fn unreadable(c: &Connection, now: i64) -> Result<Vec<NamedFile>> {
     named_files(
         c,
-        "WHERE state = 'unreadable' AND seen > ?1 AND NOT EXISTS
+        "WHERE file.id > (SELECT max(id) FROM file) - ?3 AND state = 'unreadable' AND seen > ?1 AND NOT EXISTS
            (SELECT 1 FROM file AS later WHERE later.folder = file.folder AND later.id > file.id
               AND later.state = 'stored' AND later.rows > 0)
          ORDER BY file.id DESC LIMIT ?2",
-        [now - SPOKEN_OF_MS, NAMED_MAX],
+        [now - SPOKEN_OF_MS, NAMED_MAX, SPOKEN_OF_FILES],
     )
 }
 
 /// Rows of them were rejected, newest first.
-pub fn rejecting(c: &Connection, now: i64) -> Result<Vec<NamedFile>> {
+fn rejecting(c: &Connection, now: i64) -> Result<Vec<NamedFile>> {
     named_files(
         c,
-        "WHERE state = 'stored' AND rejected > 0 AND seen > ?1 ORDER BY file.id DESC LIMIT ?2",
-        [now - SPOKEN_OF_MS, NAMED_MAX],
+        "WHERE file.id > (SELECT max(id) FROM file) - ?3 AND state = 'stored' AND rejected > 0 AND seen > ?1 ORDER BY file.id DESC LIMIT ?2",
+        [now - SPOKEN_OF_MS, NAMED_MAX, SPOKEN_OF_FILES],
     )
 }
 
 /// Each folder's newest.
-pub fn newest(c: &Connection) -> Result<Vec<NamedFile>> {
+fn newest(c: &Connection) -> Result<Vec<NamedFile>> {
     named_files(
         c,
-        "WHERE file.id IN (SELECT max(id) FROM file GROUP BY folder)",
+        "WHERE file.id IN (SELECT (SELECT id FROM file WHERE file.folder = folder.id ORDER BY id DESC LIMIT 1) FROM folder)",
         [],
     )
 }
@@ -294,19 +351,20 @@ pub fn file(c: &Connection, id: i64) -> Result<Option<NamedFile>> {
 }
 
 /// By folder: when the last file with a row came. A held one came, unless it was held for being empty.
-pub fn came(c: &Connection) -> Result<Vec<(String, i64)>> {
+fn came(c: &Connection) -> Result<Vec<(String, i64)>> {
     let mut statement = c.prepare_cached(
-        "SELECT folder.name, max(seen) FROM file JOIN folder ON folder.id = file.folder
-         WHERE (state IN ('stored', 'reverted') AND rows > 0)
-            OR (state IN ('held', 'discarded') AND coalesce(held_code, '') <> 'empty')
-         GROUP BY folder.id",
+        "SELECT name, (SELECT seen FROM file WHERE file.folder = folder.id
+            AND ((state IN ('stored', 'reverted') AND rows > 0)
+              OR (state IN ('held', 'discarded') AND coalesce(held_code, '') <> 'empty'))
+            ORDER BY id DESC LIMIT 1) AS came
+         FROM folder WHERE came IS NOT NULL ORDER BY id",
     )?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Codes of a file's rejects with their number, most first.
-pub fn reject_codes(c: &Connection, file: i64) -> Result<Vec<(String, u64)>> {
+fn reject_codes(c: &Connection, file: i64) -> Result<Vec<(String, u64)>> {
     let mut statement = c.prepare_cached(
         "SELECT code, count(*) FROM reject WHERE file = ?1 GROUP BY code ORDER BY 2 DESC, 1",
     )?;
@@ -314,10 +372,13 @@ pub fn reject_codes(c: &Connection, file: i64) -> Result<Vec<(String, u64)>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Parked records by kind and code, most first.
-pub fn parked(c: &Connection) -> Result<Vec<ParkedGroup>> {
+/// Parked records by kind and code, most first. Other content of one that is in the queue already
+/// takes it out of here.
+fn parked(c: &Connection) -> Result<Vec<ParkedGroup>> {
     let mut statement = c.prepare_cached(
-        "SELECT kind, code, count(*), min(since) FROM parked GROUP BY kind, code ORDER BY 3 DESC, 2 LIMIT ?1",
+        "SELECT kind, code, count(DISTINCT id), min(since) FROM parked WHERE NOT EXISTS
+           (SELECT 1 FROM pending WHERE pending.kind = parked.kind AND pending.part = parked.part AND pending.id = parked.id)
+         GROUP BY kind, code ORDER BY 3 DESC, 2 LIMIT ?1",
     )?;
     let mut rows = statement.query([NAMED_MAX])?;
     let mut groups = Vec::new();
@@ -336,7 +397,7 @@ pub fn parked(c: &Connection) -> Result<Vec<ParkedGroup>> {
 }
 
 /// The remote's jobs that have not ended, oldest first.
-pub fn jobs(c: &Connection) -> Result<Vec<OpenJob>> {
+fn jobs(c: &Connection) -> Result<Vec<OpenJob>> {
     let mut statement = c.prepare_cached(
         "SELECT job.remote_id, flight.kind, job.since,
                 (SELECT count(*) FROM flight_item WHERE flight_item.flight = flight.id)
@@ -360,7 +421,7 @@ pub fn jobs(c: &Connection) -> Result<Vec<OpenJob>> {
 }
 
 /// When a flight was last acknowledged, in part at least.
-pub fn last_delivered(c: &Connection) -> Result<Option<i64>> {
+fn last_delivered(c: &Connection) -> Result<Option<i64>> {
     let mut statement = c.prepare_cached(
         "SELECT ended FROM flight WHERE ended IS NOT NULL AND EXISTS
            (SELECT 1 FROM flight_item WHERE flight_item.flight = flight.id AND outcome = 'acknowledged')
@@ -370,7 +431,7 @@ pub fn last_delivered(c: &Connection) -> Result<Option<i64>> {
 }
 
 /// The newest request that got an answer of refusal, or none.
-pub fn last_failed(c: &Connection) -> Result<Option<FailedRequest>> {
+fn last_failed(c: &Connection) -> Result<Option<FailedRequest>> {
     let mut statement = c.prepare_cached(
         "SELECT at, method, path, status, verdict, request_id FROM request
          WHERE status >= 300 OR (status IS NULL AND duration_ms IS NOT NULL)
@@ -389,13 +450,13 @@ pub fn last_failed(c: &Connection) -> Result<Option<FailedRequest>> {
     Ok(found.optional()?)
 }
 
-pub fn last_request(c: &Connection) -> Result<Option<i64>> {
+fn last_request(c: &Connection) -> Result<Option<i64>> {
     Ok(c.prepare_cached("SELECT max(at) FROM request")?
         .query_row([], |row| row.get(0))?)
 }
 
 /// Requests since `from`.
-pub fn requests_since(c: &Connection, from: i64) -> Result<u64> {
+fn requests_since(c: &Connection, from: i64) -> Result<u64> {
     Ok(count(
         c.prepare_cached("SELECT count(*) FROM request WHERE at >= ?1")?
             .query_row([from], |row| row.get(0))?,
@@ -403,7 +464,7 @@ pub fn requests_since(c: &Connection, from: i64) -> Result<u64> {
 }
 
 /// Numbers that only grow: requests, files, changes (creations included).
-pub fn ever(c: &Connection) -> Result<(u64, u64, u64)> {
+fn ever(c: &Connection) -> Result<(u64, u64, u64)> {
     let mut statement = c.prepare_cached(
         "SELECT coalesce((SELECT max(id) FROM request), 0),
                 coalesce((SELECT max(id) FROM file), 0),
@@ -500,4 +561,4 @@ fn count(n: i64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -26,7 +26,7 @@ pub(super) struct Source<'a> {
 enum Decoding {
     Utf8,
     /// What each byte above 0x7F becomes.
-    Single(Box<[Glyph; 128]>),
+    Single(Box<Single>),
     Multi(Box<encoding_rs::Decoder>),
 }
 
@@ -51,7 +51,7 @@ impl<'a> Source<'a> {
         let decoding = if encoding == UTF_8 {
             Decoding::Utf8
         } else if encoding.is_single_byte() {
-            Decoding::Single(Box::new(glyphs(encoding)))
+            Decoding::Single(Box::new(Single::new(encoding)))
         } else {
             Decoding::Multi(Box::new(encoding.new_decoder_without_bom_handling()))
         };
@@ -70,10 +70,11 @@ impl<'a> Source<'a> {
         let wanted = if self.begun { wanted } else { wanted.max(16) };
         let filled = match &mut self.decoding {
             Decoding::Utf8 => read_some(&mut self.raw, text, wanted)?,
-            Decoding::Single(glyphs) => {
-                self.read.clear();
+            Decoding::Single(single) => {
                 let filled = read_some(&mut self.raw, &mut self.read, wanted)?;
-                decode_single(glyphs, &self.read, text);
+                let last = !matches!(filled, Filled::More);
+                let left = single.decode(&self.read, last, text);
+                self.read.drain(..self.read.len() - left);
                 filled
             }
             Decoding::Multi(decoder) => {
@@ -133,25 +134,74 @@ pub(super) fn undecodable_bytes(encoding: &'static Encoding) -> [bool; 128] {
     glyphs(encoding).map(|glyph| glyph.bytes[0] == UNDECODABLE)
 }
 
-fn decode_single(glyphs: &[Glyph; 128], bytes: &[u8], text: &mut Vec<u8>) {
-    text.reserve(bytes.len() + bytes.len() / 8);
-    let mut rest = bytes;
-    loop {
-        let ascii = Encoding::ascii_valid_up_to(rest);
-        text.extend_from_slice(&rest[..ascii]);
-        rest = &rest[ascii..];
-        let Some(plain) = rest.iter().position(u8::is_ascii).or(Some(rest.len())) else {
-            return;
-        };
-        for byte in &rest[..plain] {
-            let glyph = glyphs[usize::from(byte & 0x7F)];
-            text.extend_from_slice(&glyph.bytes[..usize::from(glyph.len)]);
-        }
-        rest = &rest[plain..];
-        if rest.is_empty() {
-            return;
+/// A single-byte encoding.
+struct Single {
+    glyphs: [Glyph; 128],
+    /// Whether its letters are Latin ones, so that UTF-8 in it can be told.
+    latin: bool,
+    /// The last byte belongs to a run of more than `RUN_BYTES_MAX`.
+    in_long_run: bool,
+}
+
+/// Bytes above 0x7F in a row that are looked at whole.
+const RUN_BYTES_MAX: usize = 16;
+
+impl Single {
+    fn new(encoding: &'static Encoding) -> Single {
+        let glyphs = glyphs(encoding);
+        // 0xC4 is a Latin letter in all of them, and in no other.
+        let latin = "ÄÀÁÂÃÅĀĂĄ".chars().any(|c| {
+            glyphs[0x44]
+                .bytes
+                .starts_with(c.encode_utf8(&mut [0; 4]).as_bytes())
+        });
+        Single {
+            glyphs,
+            latin,
+            in_long_run: false,
         }
     }
+
+    /// Returns how many bytes at the end are to come again with the next ones.
+    fn decode(&mut self, bytes: &[u8], last: bool, text: &mut Vec<u8>) -> usize {
+        text.reserve(bytes.len() + bytes.len() / 8);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let ascii = Encoding::ascii_valid_up_to(rest);
+            text.extend_from_slice(&rest[..ascii]);
+            self.in_long_run &= ascii == 0;
+            rest = &rest[ascii..];
+            let run = rest.iter().position(u8::is_ascii).unwrap_or(rest.len());
+            if run == rest.len() && !last && run <= RUN_BYTES_MAX && !self.in_long_run {
+                return run;
+            }
+            self.in_long_run |= run > RUN_BYTES_MAX;
+            self.decode_run(&rest[..run], text);
+            rest = &rest[run..];
+        }
+        0
+    }
+
+    fn decode_run(&self, run: &[u8], text: &mut Vec<u8>) {
+        if self.latin && !self.in_long_run && is_utf8_by_mistake(run) {
+            text.push(UNDECODABLE);
+            return;
+        }
+        for byte in run {
+            let glyph = self.glyphs[usize::from(byte & 0x7F)];
+            text.extend_from_slice(&glyph.bytes[..usize::from(glyph.len)]);
+        }
+    }
+}
+
+/// `Ã«` is `ë` in UTF-8, and nobody's name: a file in two encodings, whose larger part is not UTF-8. Only
+/// letters of Europe, typographic quotes, dashes and the euro sign are told.
+fn is_utf8_by_mistake(run: &[u8]) -> bool {
+    run.len() > 1
+        && std::str::from_utf8(run).is_ok_and(|text| {
+            text.chars()
+                .all(|c| matches!(c, 'À'..='ſ' | '\u{2010}'..='\u{2026}' | '€'))
+        })
 }
 
 fn decode_multi(decoder: &mut encoding_rs::Decoder, bytes: &[u8], last: bool, text: &mut Vec<u8>) {

@@ -20,6 +20,8 @@ pub(super) struct Found {
     pub header_line: u64,
     pub header_at: u64,
     pub header: Vec<String>,
+    /// Somebody knows this header.
+    pub recognised: bool,
 }
 
 /// In the order in which they are preferred where nothing else decides.
@@ -89,6 +91,7 @@ impl Head<'_> {
         };
         Ok(Found {
             delimiter: trial.delimiter,
+            recognised: trial.recognised,
             header_line,
             header_at: header.at as u64,
             header: cells,

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use encoding_rs::Encoding;
+use encoding_rs::{Encoding, UTF_8};
 use memchr::{memchr_iter, memmem};
 
 use super::container::Packed;
@@ -30,6 +30,8 @@ pub struct Reader<'a> {
     encoding: &'static Encoding,
     /// Text that belongs to the next batch.
     carry: Vec<u8>,
+    /// Empty; kept for its memory.
+    spare: String,
     /// Line on which the next row begins.
     line: u64,
     after_blank_line: bool,
@@ -74,6 +76,7 @@ impl<'a> Reader<'a> {
             guarded: dialect.guarded,
             encoding,
             carry: Vec::new(),
+            spare: String::new(),
             line: 1,
             after_blank_line: false,
             ended: false,
@@ -149,24 +152,25 @@ impl<'a> Reader<'a> {
         let mut undone = std::mem::take(&mut rows.undone).into_bytes();
         text.extend_from_slice(&self.carry);
         self.carry.clear();
+        let rows_max = rows_max.max(1);
         let mut at = 0;
         loop {
-            if !matches!(
-                self.failure,
-                Some(Failure::Unreadable { .. } | Failure::Io(_))
-            ) {
-                at = self.split(&text, at, rows, &mut undone, rows_max);
-            }
-            let full = rows.rows.len() >= rows_max || at >= BATCH_BYTES;
-            if self.ended || self.failure.is_some() || (full && !rows.is_empty()) {
+            let starved = self.split(&text, &mut at, rows, &mut undone, rows_max);
+            if !rows.is_empty() && !starved {
                 break;
             }
             if rows.is_empty() {
+                // Nothing but blank lines: however many there are, they take no memory.
                 text.drain(..at);
                 at = 0;
             }
-            if let Err(failure) = self.fill(&mut text, at) {
-                self.failure = Some(failure);
+            if starved {
+                if self.ended || self.failure.is_some() {
+                    break;
+                }
+                if let Err(failure) = self.fill(&mut text, at) {
+                    self.failure = Some(failure);
+                }
             }
         }
         self.carry.extend_from_slice(&text[at..]);
@@ -192,20 +196,27 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes the complete rows from `at` on; returns where the first one begins that is left.
+    /// Takes the complete rows from `at` on, which is moved past them. `true`: no complete row is left;
+    /// `false`: the batch is full.
     fn split(
         &mut self,
         text: &[u8],
-        mut at: usize,
+        at: &mut usize,
         rows: &mut Rows,
         undone: &mut Vec<u8>,
         rows_max: usize,
-    ) -> usize {
+    ) -> bool {
+        if matches!(
+            self.failure,
+            Some(Failure::Unreadable { .. } | Failure::Io(_))
+        ) {
+            return true;
+        }
         // The tail of a file that is cut off is no row: half a number is a wrong number.
         let last = self.ended && self.failure.is_none();
-        while rows.rows.len() < rows_max && at < BATCH_BYTES {
+        while rows.rows.len() < rows_max && *at < BATCH_BYTES {
             let first = rows.cells.len();
-            let step = self.splitter.step(text, at, last, &mut rows.cells, undone);
+            let step = self.splitter.step(text, *at, last, &mut rows.cells, undone);
             let (end, next, lines, wrong) = match step {
                 Step::Row { end, next, lines } => (end, next, lines, None),
                 Step::Faulty {
@@ -215,16 +226,16 @@ impl<'a> Reader<'a> {
                     wrong,
                 } => (end, next, lines, Some(wrong)),
                 Step::Blank { next } => {
-                    at = next;
+                    *at = next;
                     self.line += 1;
                     self.after_blank_line = true;
                     continue;
                 }
                 Step::TooLong => {
                     self.failure = Some(too_long(self.line));
-                    break;
+                    return true;
                 }
-                Step::More | Step::End => break,
+                Step::More | Step::End => return true,
             };
             if self.guarded {
                 unguard(&mut rows.cells[first..], text, undone);
@@ -242,7 +253,7 @@ impl<'a> Reader<'a> {
             };
             rows.rows.push(RowSpan {
                 line: self.line,
-                start: at as u32,
+                start: *at as u32,
                 end: end as u32,
                 cells: first as u32,
                 cells_count: cells_count as u32,
@@ -254,9 +265,9 @@ impl<'a> Reader<'a> {
             }
             self.after_blank_line = false;
             self.line += lines;
-            at = next;
+            *at = next;
         }
-        at
+        false
     }
 
     /// Cells beyond the header's columns that hold something.
@@ -321,21 +332,19 @@ impl<'a> Reader<'a> {
     }
 
     /// Makes text of the batch's bytes, and blames the rows that hold what is none.
-    fn settle(&self, rows: &mut Rows, text: Vec<u8>, undone: Vec<u8>) {
+    fn settle(&mut self, rows: &mut Rows, text: Vec<u8>, undone: Vec<u8>) {
         for at in memchr_iter(0, &text) {
             blame(rows, &text, &undone, at, || NUL.to_owned());
         }
         for at in memmem::find_iter(&text, "\u{FFFD}") {
             blame(rows, &text, &undone, at, || LOST_BEFORE.to_owned());
         }
-        match (String::from_utf8(text), String::from_utf8(undone)) {
-            (Ok(text), Ok(undone)) => {
+        match self.checked_text(text) {
+            Ok(text) => {
                 rows.text = text;
-                rows.undone = undone;
+                rows.undone = String::from_utf8(undone).expect("parts of text are text");
             }
-            (text, undone) => {
-                let text = text.map_or_else(|error| error.into_bytes(), String::into_bytes);
-                let undone = undone.map_or_else(|error| error.into_bytes(), String::into_bytes);
+            Err(text) => {
                 let mut at = 0;
                 while let Err(error) = std::str::from_utf8(&text[at..]) {
                     at += error.valid_up_to();
@@ -346,6 +355,23 @@ impl<'a> Reader<'a> {
                 rows.undone = replace_undecodable(undone);
             }
         }
+    }
+
+    /// The same bytes as text, or back if they are none. Beyond ASCII, encoding_rs checks text so much
+    /// faster than the standard library that the copy it takes is well spent.
+    fn checked_text(&mut self, bytes: Vec<u8>) -> Result<String, Vec<u8>> {
+        if bytes.is_ascii() {
+            return Ok(String::from_utf8(bytes).expect("ASCII is text"));
+        }
+        let Some(text) = UTF_8.decode_without_bom_handling_and_without_replacement(&bytes) else {
+            return Err(bytes);
+        };
+        let mut checked = std::mem::take(&mut self.spare);
+        checked.push_str(&text);
+        let mut spare = bytes;
+        spare.clear();
+        self.spare = String::from_utf8(spare).expect("nothing is text");
+        Ok(checked)
     }
 
     fn encoding_reason(&self) -> String {

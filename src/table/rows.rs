@@ -55,9 +55,9 @@ impl Span {
         (self.end - (self.start & !UNDONE)) as usize
     }
 
-    pub fn of<'a, T: ?Sized>(self, text: &'a T, undone: &'a T) -> &'a T
+    pub fn of<'a, T>(self, text: &'a T, undone: &'a T) -> &'a T
     where
-        T: std::ops::Index<std::ops::Range<usize>, Output = T>,
+        T: ?Sized + std::ops::Index<std::ops::Range<usize>, Output = T>,
     {
         let range = (self.start & !UNDONE) as usize..self.end as usize;
         if self.start & UNDONE == 0 {

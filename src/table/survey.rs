@@ -35,6 +35,7 @@ pub fn survey<R: Read + Seek>(
     let packed = Packed::inspect(file)?;
     let mut unpacked = 0;
     let mut members = Vec::with_capacity(packed.members.len());
+    let mut recognised = Vec::new();
     for place in &packed.members {
         let mut raw = packed.open(file, place, unpacked)?;
         let look = look_over(&mut raw).map_err(|failure| within(&place.name, failure))?;
@@ -48,6 +49,7 @@ pub fn survey<R: Read + Seek>(
         let found = head
             .find(settings, is_header)
             .map_err(|failure| within(&place.name, failure))?;
+        recognised.push(found.recognised);
         members.push(Member {
             name: place.name.clone(),
             dialect: Dialect {
@@ -59,6 +61,13 @@ pub fn survey<R: Read + Seek>(
                 guarded: false,
             },
             header: found.header,
+        });
+    }
+    if recognised.contains(&true) {
+        // A text whose header nobody knows, beside tables that somebody does, is a README.
+        let mut known = recognised.into_iter();
+        members.retain(|member| {
+            known.next().unwrap_or(true) || !member.name.to_lowercase().ends_with(".txt")
         });
     }
     Ok(members)

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use jiff::tz::TimeZone;
 
-use crate::status::facts::{Facts, FileFact, Folder, FolderState, LinkState, WaitsFor};
+use crate::status::facts::{Facts, FileFact, Folder, FolderState, LinkState, NoticeKind};
 use crate::status::words::{self, bytes, count, list, moment, number, plain, span};
 
 /// Delivery or intake that has work and does nothing for so long stands. Longer than any request
@@ -24,6 +24,9 @@ pub const JOB_STUCK_MS: i64 = 24 * HOUR;
 
 /// A pause without an end was forgotten after so long.
 pub const PAUSE_FORGOTTEN_MS: i64 = 24 * HOUR;
+
+/// A file that grew after it was read is spoken of so long; nothing else ends it.
+pub const GREW_MS: i64 = 24 * HOUR;
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -60,6 +63,7 @@ pub const KINDS: &[&str] = &[
     "held",
     "unreadable",
     "permission",
+    "not_moved",
     "parked",
     "expect",
     "away",
@@ -68,6 +72,7 @@ pub const KINDS: &[&str] = &[
     "job",
     "rejects",
     "grew",
+    "notice",
     "paused",
 ];
 
@@ -89,6 +94,7 @@ pub fn todo(facts: &Facts, now: i64, tz: &TimeZone) -> Vec<Todo> {
         waiting(folder, now, &mut all);
         expected(facts, folder, now, tz, &mut all);
     }
+    notices(facts, now, &mut all);
     files(facts, &mut all);
     parked(facts, &mut all);
     jobs(facts, now, &mut all);
@@ -116,7 +122,7 @@ fn link(facts: &Facts, now: i64, tz: &TimeZone, all: &mut Vec<Todo>) {
             sentence(&plain(&refusal.message))
         );
         all.push(Todo {
-            since: Some(refusal.at),
+            since: refusal.at,
             ..base(
                 "rebind",
                 "This store does not belong to the project of its credentials".into(),
@@ -209,23 +215,36 @@ fn host(facts: &Facts, now: i64, tz: &TimeZone, all: &mut Vec<Todo>) {
             "timedatectl".into(),
         );
     }
-    if let Some(disk) = &facts.disk
-        && disk.free < disk.min_free
-    {
-        push(
-            None,
-            "disk",
-            format!("The disk is nearly full: {} free", bytes(disk.free)),
-            format!(
+    let low = facts.disk.filter(|disk| disk.free < disk.min_free);
+    if low.is_some() || facts.blocked.is_some() {
+        let text = match low {
+            Some(disk) => format!("The disk is nearly full: {} free", bytes(disk.free)),
+            None => "There is not enough room for a file".to_owned(),
+        };
+        let said = facts
+            .blocked
+            .as_ref()
+            .map(|blocked| sentence(&plain(&blocked.message)));
+        let why = match (said, low) {
+            (Some(said), _) => said,
+            (None, Some(disk)) => format!(
                 "Below {} no file is begun: files wait in their folders, and delivery goes on. It takes up by itself once there is room.",
                 bytes(disk.min_free)
             ),
+            (None, None) => String::new(),
+        };
+        let since = facts.blocked.as_ref().and_then(|blocked| blocked.at);
+        push(
+            since,
+            "disk",
+            text,
+            why,
             format!("df -h {}", quoted(&facts.state_dir)),
         );
     }
     if let Some(refusal) = &facts.reload_refused {
         push(
-            Some(refusal.at),
+            refusal.at,
             "config",
             "The changed configuration was refused".into(),
             format!(
@@ -274,7 +293,7 @@ fn loops(facts: &Facts, now: i64, tz: &TimeZone, all: &mut Vec<Todo>) {
             count: 1,
         });
     }
-    let room = facts.disk.is_none_or(|d| d.free >= d.min_free);
+    let room = facts.blocked.is_none() && facts.disk.is_none_or(|d| d.free >= d.min_free);
     if let Some(since) = facts.claimed_since
         && room
         && facts.files.reading == 0
@@ -315,7 +334,7 @@ fn place(facts: &Facts, folder: &Folder, all: &mut Vec<Todo>) {
     let reason = reason.unwrap_or_default();
     let (text, why) = match folder.state {
         FolderState::Gone => (
-            format!("The folder of {} is not there", folder.name),
+            format!("The folder of {} cannot be used", folder.name),
             format!(
                 "{reason}{} is looked for every minute; files are taken in once it is back.",
                 plain(&path)
@@ -344,49 +363,52 @@ fn place(facts: &Facts, folder: &Folder, all: &mut Vec<Todo>) {
 
 fn waiting(folder: &Folder, now: i64, all: &mut Vec<Todo>) {
     for file in &folder.waiting_files {
-        let long = now - file.since >= WAITS_LONG_MS;
+        let Some(since) = file.since.filter(|since| now - since >= WAITS_LONG_MS) else {
+            continue;
+        };
         let name = plain(&file.name);
-        let (kind, text, why, command) = match file.waits_for {
-            WaitsFor::Permission => (
-                "permission",
-                format!("{name} in {} cannot be read", folder.name),
-                "The user `tillsync` has no right to read it, so it waits. Give it the right, and it is taken in by itself.".to_owned(),
-                about("chmod g+r", &folder.path, &file.name),
-            ),
-            WaitsFor::Writer if long => (
-                "waiting",
-                format!("{name} in {} has been open for {}", folder.name, span(now - file.since)),
-                "Some program is still writing it, or forgot to close it. It is taken in once it is closed.".to_owned(),
-                about("fuser -v", &folder.path, &file.name),
-            ),
-            WaitsFor::Quiet if long => (
-                "waiting",
-                format!("{name} in {} has been changing for {}", folder.name, span(now - file.since)),
-                "It is taken in once it stays unchanged.".to_owned(),
-                about("ls -l --full-time", &folder.path, &file.name),
-            ),
-            WaitsFor::Link if long => (
-                "waiting",
-                format!("{name} in {} has a second hard link", folder.name),
-                "Such a file could be changed from elsewhere, so it waits. Drop a copy, or remove the other link.".to_owned(),
-                about("find / -xdev -samefile", &folder.path, &file.name),
-            ),
-            WaitsFor::Marker if long => (
-                "waiting",
-                format!("{name} in {} waits for its marker", folder.name),
-                "The folder's `done` setting says that a file is complete when its marker stands beside it. It is taken in when the marker comes.".to_owned(),
-                format!("ls -l {}", quoted(&folder.path)),
-            ),
-            // Room is the disk's own to-do.
-            _ => continue,
+        // Who has a file open is what a person asks first.
+        let program = match file.why.contains("open") {
+            true => "fuser -v",
+            false => "ls -l --full-time",
         };
         all.push(Todo {
-            since: Some(file.since),
-            kind,
+            since: Some(since),
+            kind: "waiting",
             subject: format!("{}/{}", folder.name, file.name),
-            text,
-            why,
-            command,
+            text: format!(
+                "{name} in {} has been waiting for {}",
+                folder.name,
+                span(now - since)
+            ),
+            why: sentence(&format!("It {}", plain(&file.why))),
+            command: about(program, &folder.path, &file.name),
+            count: 1,
+        });
+    }
+}
+
+fn notices(facts: &Facts, now: i64, all: &mut Vec<Todo>) {
+    for notice in &facts.notices {
+        let (kind, text) = match notice.kind {
+            NoticeKind::Grown if now - notice.at >= GREW_MS => continue,
+            NoticeKind::Grown => (
+                "grew",
+                "A file was still being written after it was taken in",
+            ),
+            NoticeKind::Permission => ("permission", "A file cannot be read"),
+            NoticeKind::NotMoved => ("not_moved", "A file cannot be moved away"),
+            NoticeKind::Other => ("notice", "Something was noticed"),
+        };
+        let folder = facts.folders.iter().find(|f| f.name == notice.folder);
+        let command = folder.map(|f| format!("ls -la {}", quoted(&f.path)));
+        all.push(Todo {
+            since: Some(notice.at),
+            kind,
+            subject: format!("{}/{}", notice.folder, notice.text),
+            text: format!("{text}, in {}", notice.folder),
+            why: sentence(&plain(&notice.text)),
+            command: command.unwrap_or_else(|| "tillsync check".to_owned()),
             count: 1,
         });
     }
@@ -537,21 +559,6 @@ fn files(facts: &Facts, all: &mut Vec<Todo>) {
                 format!("tillsync rejects --file {}", file.id),
             )
         });
-    }
-    for file in &facts.grew {
-        let text = format!(
-            "{} in {} was still being written after it was read",
-            plain(&file.name),
-            file.folder
-        );
-        let why = "It was read again, so nothing is missing. The program that writes it closes it too early: let it write under another name and rename it, or set `done` or a longer `settle`.".to_owned();
-        all.push(one(
-            file,
-            "grew",
-            text,
-            why,
-            format!("tillsync files --file {}", file.id),
-        ));
     }
 }
 

@@ -91,7 +91,7 @@ fn another_project() {
         "rebind",
         |f| {
             f.rebind = Some(Refusal {
-                at: NOW - HOUR,
+                at: Some(NOW - HOUR),
                 message: "the credentials are of another project".into(),
             });
         },
@@ -189,6 +189,21 @@ fn a_disk_that_is_nearly_full() {
         &["143 MB free", "Below 200 MB"],
         "df -h /var/lib/tillsync",
     );
+    check(
+        "disk",
+        |f| {
+            f.blocked = Some(Refusal {
+                at: Some(NOW - HOUR),
+                message: "/srv/drop: 143 MB are free; files wait, delivery goes on".into(),
+            });
+        },
+        |f| f.blocked = None,
+        &[
+            "not enough room",
+            "/srv/drop: 143 MB are free; files wait, delivery goes on.",
+        ],
+        "df -h /var/lib/tillsync",
+    );
 }
 
 #[test]
@@ -208,7 +223,7 @@ fn a_folder_that_is_gone_or_closed_to_us() {
         "folder",
         |f| f.folders[1].state = FolderState::Gone,
         |f| f.folders[1].state = FolderState::Watched,
-        &["products is not there", "/srv/drop/products"],
+        &["products cannot be used", "/srv/drop/products"],
         "tillsync check",
     );
     check(
@@ -284,14 +299,53 @@ fn rows_that_were_rejected() {
     );
 }
 
+fn notice(kind: NoticeKind, text: &str) -> Notice {
+    Notice {
+        at: NOW - HOUR,
+        kind,
+        folder: "orders".into(),
+        text: text.into(),
+    }
+}
+
 #[test]
-fn an_archived_file_that_grew() {
+fn what_intake_noticed() {
+    for (notice_kind, kind, words) in [
+        (
+            NoticeKind::Permission,
+            "permission",
+            "A file cannot be read, in orders",
+        ),
+        (
+            NoticeKind::NotMoved,
+            "not_moved",
+            "A file cannot be moved away, in orders",
+        ),
+        (
+            NoticeKind::Other,
+            "notice",
+            "Something was noticed, in orders",
+        ),
+    ] {
+        check(
+            kind,
+            |f| f.notices = vec![notice(notice_kind, "/srv/drop/orders: o.csv stays")],
+            |f| f.notices.clear(),
+            &[words, "/srv/drop/orders: o.csv stays."],
+            "ls -la /srv/drop/orders",
+        );
+    }
     check(
         "grew",
-        |f| f.grew = vec![file(19, "orders", "o.csv")],
-        |f| f.grew.clear(),
-        &["o.csv in orders was still being written"],
-        "tillsync files --file 19",
+        |f| {
+            f.notices = vec![notice(
+                NoticeKind::Grown,
+                "o.csv was written to. It was read again",
+            )]
+        },
+        |f| f.notices[0].at = NOW - DAY,
+        &["still being written", "It was read again."],
+        "ls -la /srv/drop/orders",
     );
 }
 
@@ -335,53 +389,35 @@ fn parked_records_by_their_reason() {
 }
 
 #[test]
-fn a_file_that_may_not_be_read_is_said_at_once() {
-    let waits = |waits_for, since, name: &str| WaitingFile {
-        name: name.into(),
-        since,
-        waits_for,
-    };
-    check(
-        "permission",
-        |f| f.folders[0].waiting_files = vec![waits(WaitsFor::Permission, NOW, "a b'c.csv")],
-        |f| f.folders[0].waiting_files.clear(),
-        &["a b'c.csv in customers cannot be read"],
-        r"chmod g+r '/srv/drop/customers/a b'\''c.csv'",
-    );
-    check(
-        "permission",
-        |f| f.folders[0].waiting_files = vec![waits(WaitsFor::Permission, NOW, "a\x1b[2J;.csv")],
-        |f| f.folders[0].waiting_files.clear(),
-        &["a\\u{1b}[2J;.csv"],
-        "ls -lb /srv/drop/customers",
-    );
-    for (waits_for, word, command) in [
+fn a_file_that_waits_too_long() {
+    for (name, why, command) in [
         (
-            WaitsFor::Writer,
-            "has been open for 1 h",
+            "x.csv",
+            "is still open",
             "fuser -v /srv/drop/customers/x.csv",
         ),
         (
-            WaitsFor::Quiet,
-            "has been changing for 1 h",
-            "ls -l --full-time /srv/drop/customers/x.csv",
+            "a b'c.csv",
+            "has a second hard link",
+            r"ls -l --full-time '/srv/drop/customers/a b'\''c.csv'",
         ),
         (
-            WaitsFor::Link,
-            "second hard link",
-            "find / -xdev -samefile /srv/drop/customers/x.csv",
-        ),
-        (
-            WaitsFor::Marker,
-            "waits for its marker",
-            "ls -l /srv/drop/customers",
+            "a\x1b[2J;.csv",
+            "has no `done` marker",
+            "ls -lb /srv/drop/customers",
         ),
     ] {
         check(
             "waiting",
-            |f| f.folders[0].waiting_files = vec![waits(waits_for, NOW - HOUR, "x.csv")],
-            |f| f.folders[0].waiting_files[0].since = NOW - HOUR + 1,
-            &[word],
+            |f| {
+                f.folders[0].waiting_files = vec![WaitingFile {
+                    name: name.into(),
+                    since: Some(NOW - HOUR),
+                    why: why.into(),
+                }];
+            },
+            |f| f.folders[0].waiting_files[0].since = Some(NOW - HOUR + 1),
+            &["has been waiting for 1 h", why],
             command,
         );
     }
@@ -452,7 +488,7 @@ fn a_configuration_that_was_refused() {
         "config",
         |f| {
             f.reload_refused = Some(Refusal {
-                at: NOW - HOUR,
+                at: Some(NOW - HOUR),
                 message: "tillsync.toml:14:1: unknown key `setle`".into(),
             });
         },

@@ -98,10 +98,25 @@ fn no_secret_key_or_cell_is_in_any_log_or_error() {
     let command_line = fs::read(format!("/proc/{}/cmdline", daemon.child.id())).unwrap();
     unmarked("the process list", &command_line);
     bad_files(&shop);
-    wait("the files are taken in", || {
-        let names = shop.listing(&shop.path("customers"));
-        names.iter().all(|n| !n.contains(".csv")).then_some(())
-    });
+    wait(
+        "each file is taken in, or held for its missing columns",
+        || {
+            let files = shop.json(&["files"]);
+            let is_held = |name: &String| {
+                files
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .any(|f| f["name"] == **name && f["state"] == "held")
+            };
+            let names = shop.listing(&shop.path("customers"));
+            names
+                .iter()
+                .filter(|n| n.contains(".csv"))
+                .all(is_held)
+                .then_some(())
+        },
+    );
     shop.wait_delivered();
     for command in [
         &["check"][..],

@@ -26,15 +26,20 @@ pub fn tillsync() -> Command {
 
 /// Waits until `condition` gives something, or fails the test with `what`.
 #[track_caller]
-pub fn wait<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub fn wait<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    wait_for(PATIENCE, what, condition)
+}
+
+#[track_caller]
+pub fn wait_for<T>(patience: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = condition() {
             return found;
         }
         assert!(
-            started.elapsed() < PATIENCE,
-            "not within {PATIENCE:?}: {what}"
+            started.elapsed() < patience,
+            "not within {patience:?}: {what}"
         );
         std::thread::sleep(Duration::from_millis(20)); // between two looks, not instead of one
     }

@@ -42,8 +42,8 @@ const NO_ARROW: &[(&str, &[&str])] = &[
     (
         "store",
         &[
-            "table", "preset", "wire", "verdict", "folder", "remote", "intake", "delivery",
-            "daemon", "page", "cli", "standin",
+            "table", "preset", "folder", "remote", "intake", "delivery", "daemon", "page", "cli",
+            "standin",
         ],
     ),
     (
@@ -95,7 +95,9 @@ fn sources(module: &str) -> Vec<(PathBuf, String)> {
         root().join("src").join(format!("{module}.rs")),
     ];
     while let Some(path) = open.pop() {
-        if path.is_dir() {
+        if path.is_dir() && path.file_name().is_some_and(|name| name == "tests") {
+            continue;
+        } else if path.is_dir() {
             open.extend(fs::read_dir(path).unwrap().map(|e| e.unwrap().path()));
         } else if path.extension().is_some_and(|e| e == "rs")
             && path.exists()

@@ -393,10 +393,10 @@ fn is_group_blank(c: char) -> bool {
     )
 }
 
-/// Signs of currencies that stand before or after an amount.
+/// Signs of currencies that stand before or after an amount; one that ends in another before it.
 const SIGNS: &[&str] = &[
-    "€", "$", "£", "¥", "₹", "₽", "₺", "₩", "₪", "₫", "₴", "zł", "Kč", "kr.", "kr", "Ft", "lei",
-    "R$", "US$", "A$", "C$", "CHF", "Fr.", "₱", "฿",
+    "US$", "R$", "A$", "C$", "€", "$", "£", "¥", "₹", "₽", "₺", "₩", "₪", "₫", "₴", "₱", "฿", "zł",
+    "Kč", "kr.", "kr", "Ft", "lei", "Fr.",
 ];
 
 /// Currencies' codes; any other three letters make no amount.
@@ -408,10 +408,7 @@ const CODES: &[&str] = &[
 ];
 
 fn strip_currency(core: &str) -> Option<&str> {
-    // The longest first: `R$` before `$`.
-    let mut signs: Vec<&str> = SIGNS.iter().chain(CODES).copied().collect();
-    signs.sort_by_key(|sign| std::cmp::Reverse(sign.len()));
-    for sign in signs {
+    for &sign in SIGNS.iter().chain(CODES) {
         if let Some(rest) = core.strip_prefix(sign) {
             return Some(rest.trim_start());
         }

@@ -27,7 +27,7 @@ fn filled() -> (tempfile::TempDir, Store) {
                  INSERT INTO pending (kind, part, id, file, since, flight, next_try) VALUES
                   (3, 0, 2, 1, {NOW} - 500, 1, 0), (3, 1, 2, 1, {NOW} - 400, NULL, 0), (3, 1, 1, 1, {NOW} - 300, NULL, {NOW} + 5),
                   (3, 0, 3, 7, {NOW} - 900, NULL, 0), (4, 0, 4, 3, {NOW} - 200, NULL, {NOW} - 100);
-                 INSERT INTO parked (kind, part, id, since, code) VALUES (3, 0, 1, 5, 'x'), (3, 0, 9, 4, 'x'), (4, 0, 8, 6, 'y');
+                 INSERT INTO parked (kind, part, id, since, code) VALUES (3, 0, 1, 5, 'x'), (3, 0, 9, 4, 'x'), (4, 0, 8, 6, 'y'), (3, 0, 2, 1, 'z');
                  INSERT INTO flight (id, kind, channel, state, started, ended) VALUES
                   (1, 3, 'bulk', 'job', {NOW} - 600, NULL), (2, 3, 'single', 'done', {NOW} - 700, {NOW} - 650), (3, 3, 'single', 'done', {NOW} - 500, {NOW} - 450);
                  INSERT INTO flight_item (flight, id, seq, fingerprint, outcome) VALUES (1, 2, 2, x'01', NULL), (2, 1, 1, x'01', 'acknowledged'), (3, 1, 1, x'01', 'parked');
@@ -40,6 +40,33 @@ fn filled() -> (tempfile::TempDir, Store) {
         })
         .unwrap();
     (dir, store)
+}
+
+/// A million customers as a first file leaves them: a part acknowledged, the rest pending; years of
+/// files and a cycle of requests.
+pub(crate) fn a_million(dir: &std::path::Path) -> Store {
+    let store = Store::open(dir).unwrap();
+    let fill = |c: &Connection| {
+        c.execute_batch(&format!(
+            "INSERT INTO folder (id, name) VALUES (1, 'customers');
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000)
+             INSERT INTO record (kind, source_id, id, seq, file, folder, gone, fingerprint, acked, row_hash)
+               SELECT 3, printf('customer-%09d', i), i, i, 1, 1, 0, zeroblob(32), iif(i % 2, zeroblob(32), NULL), zeroblob(16) FROM n;
+             WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 2 FROM n LIMIT 500000)
+             INSERT INTO pending (kind, part, id, file, since) SELECT 3, 0, i, 1, {NOW} FROM n;
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000)
+             INSERT INTO file (folder, name, raw_name, device, inode, size, mtime, state, reading, kind, rows, seen, archived)
+               SELECT 1, 'export.csv', x'00', 1, 1, 1, 1, 'stored', printf('%400s', ' '), 3, 10, {NOW} - i, 1 FROM n;
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000)
+             INSERT INTO request (at, method, path, budget, status, duration_ms)
+               SELECT {NOW} - 100000 + i, 'POST', '/v1/customers', 'api', 200, 90 FROM n;
+             WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT 576)
+             INSERT INTO sample SELECT {NOW} - i * 300000, 1000000, 500000, 0, 100, 10 FROM n;"
+        ))?;
+        Ok(())
+    };
+    store.write(fill).unwrap();
+    store
 }
 
 #[test]

@@ -147,6 +147,24 @@ fn a_zip_is_read_member_by_member_in_the_order_of_names() {
 }
 
 #[test]
+fn a_text_beside_known_tables_is_no_table() {
+    let bytes = zip(&[
+        ("a.csv", b"source_id,n\n1,2\n"),
+        (
+            "README.txt",
+            b"Hello, dear reader,\nhere are your customers.\n",
+        ),
+        ("b.txt", b"source_id;n\n3;4\n"),
+    ]);
+    let read = read_known(&bytes, &Settings::default(), &["source_id"]).unwrap();
+    assert_eq!(
+        read,
+        "a.csv [UTF-8, comma, zip] source_id|n\n2: 1|2\n\
+         b.txt [UTF-8, semicolon, zip] source_id|n\n2: 3|4\n"
+    );
+}
+
+#[test]
 fn a_zip_is_refused_in_words() {
     check_refused(zip(&[]), "no table");
     check_refused(zip(&[("a.pdf", b"%PDF-")]), "no table");

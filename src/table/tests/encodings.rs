@@ -207,3 +207,30 @@ fn a_nul_costs_its_row() {
         ],
     );
 }
+
+#[test]
+fn utf8_in_a_file_of_another_encoding_costs_its_row() {
+    let mut bytes = b"id,name\n1,Zo\xC3\xAB\n".to_vec();
+    for row in 2..42 {
+        bytes.extend_from_slice(format!("{row},").as_bytes());
+        bytes.extend_from_slice(b"M\xFCller\n");
+    }
+    bytes.extend_from_slice(b"42,\x84Spa\xDF\x93\n43,S\xC3O\n44,12\xE2\x82\xAC\n");
+    let read = read(&bytes, &Settings::default()).unwrap();
+    let lines: Vec<_> = read.lines().collect();
+    assert_eq!(lines[0], "[windows-1252, comma] id|name");
+    assert_eq!(lines[1], "2: encoding@1: 1|Zo?");
+    assert_eq!(lines[2], "3: 2|Müller");
+    assert_eq!(
+        lines[42..],
+        ["43: 42|„Spaß“", "44: 43|SÃO", "45: encoding@1: 44|12?"]
+    );
+    for piece in 1..40 {
+        let mut file = Cursor::new(bytes.as_slice());
+        let member = survey(&mut file, &Settings::default(), &|_| false)
+            .unwrap()
+            .remove(0);
+        let pieces = read_rows(&mut file, &member, 1, piece).unwrap();
+        assert_eq!(pieces.lines().collect::<Vec<_>>(), lines[1..]);
+    }
+}

@@ -235,3 +235,19 @@ fn a_zip_with_very_many_entries_is_refused() {
     bytes[at + 8..at + 12].fill(0xFF);
     check_refused(bytes, "more than 10000 files");
 }
+
+#[test]
+fn rows_after_a_long_row_and_many_blank_lines_are_read() {
+    let text = format!(
+        "a,b\n\"{}\",2\n{}3,4\n",
+        "x".repeat(900_000),
+        "\n".repeat(3 << 20)
+    );
+    let read = read(text.as_bytes(), &Settings::default()).unwrap();
+    assert_eq!(read.lines().count(), 3);
+    assert!(
+        read.ends_with("\n3145731^: 3|4\n"),
+        "{}",
+        &read[read.len() - 30..]
+    );
+}

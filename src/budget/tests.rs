@@ -1,0 +1,301 @@
+use super::*;
+
+fn part(share: f64, period: Period) -> Part {
+    Part {
+        share,
+        stores: 1,
+        period,
+    }
+}
+
+fn fresh(period: Period) -> Budget {
+    Budget::new(part(0.5, period), Kept::default(), &[], 0)
+}
+
+fn told(limit: u64, remaining: u64) -> Limits {
+    Limits {
+        limit: Some(limit),
+        remaining: Some(remaining),
+        ..Limits::default()
+    }
+}
+
+#[test]
+fn the_part_of_a_limit_is_whole_calls() {
+    #[track_caller]
+    fn check(share: f64, stores: u32, limit: u64, expected: u64) {
+        let part = Part {
+            share,
+            stores,
+            period: Period::Auto,
+        };
+        assert_eq!(part.of_limit(limit), expected);
+    }
+    check(0.5, 1, 100, 50);
+    check(0.29, 1, 100, 29);
+    check(0.5, 3, 100, 16);
+    check(1.0, 1, 7, 7);
+    check(0.5, 60, 100, 0);
+}
+
+#[test]
+fn without_headers_eight_at_once_after_the_first_answer() {
+    let mut budget = fresh(Period::Auto);
+    assert_eq!(budget.room(Purse::Api, 0), Room::Now(1));
+    budget.spend(1, Purse::Api, 0);
+    assert_eq!(budget.room(Purse::Api, 0), Room::AfterAnswer);
+    budget.answered(1, Purse::Api, Some(&Limits::default()), 10);
+    assert_eq!(budget.room(Purse::Api, 10), Room::Now(8));
+}
+
+#[test]
+fn a_share_of_less_than_one_call_sends_nothing() {
+    let mut budget = Budget::new(part(0.001, Period::Auto), Kept::default(), &[], 0);
+    budget.spend(1, Purse::Api, 0);
+    budget.answered(1, Purse::Api, Some(&told(100, 99)), 10);
+    assert_eq!(budget.room(Purse::Api, 10), Room::Never);
+}
+
+#[test]
+fn a_429_stops_the_budget_that_it_names_until_the_time_it_names() {
+    let mut budget = fresh(Period::Minute);
+    budget.limited(Some(Purse::Bulk), Some(120_000), 1_000);
+    assert_eq!(budget.room(Purse::Bulk, 2_000), Room::At(121_000));
+    assert_eq!(budget.room(Purse::Api, 2_000), Room::Now(1));
+    assert_eq!(budget.room(Purse::Bulk, 121_000), Room::Now(1));
+}
+
+#[test]
+fn a_429_without_headers_stops_all_for_longer_each_time() {
+    let mut budget = fresh(Period::Minute);
+    let mut now = 0;
+    for expected in [
+        5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000,
+    ] {
+        budget.limited(None, None, now);
+        for purse in [Purse::Api, Purse::Bulk] {
+            assert_eq!(budget.room(purse, now), Room::At(now + expected));
+        }
+        now += expected;
+    }
+    budget.fine(Purse::Api);
+    budget.limited(Some(Purse::Api), None, now);
+    assert_eq!(budget.room(Purse::Api, now), Room::At(now + 5_000));
+}
+
+#[test]
+fn a_clock_that_was_set_back_freezes_nothing_for_longer_than_meant() {
+    let mut budget = fresh(Period::Minute);
+    let then = 1_000_000_000_000;
+    budget.limited(None, Some(120_000), then);
+    let spent: Vec<_> = (0..50).map(|id| (id, Purse::Api, then)).collect();
+    let mut kept = budget.kept();
+    kept.answered = true;
+    kept.api.limit = Some(100);
+    let now = then - 14 * 86_400_000;
+    let again = Budget::new(part(0.5, Period::Minute), kept, &spent, now);
+    assert_eq!(again.room(Purse::Api, now), Room::At(now + 120_000));
+    assert_eq!(again.room(Purse::Api, now + 120_000), Room::Now(8));
+}
+
+#[test]
+fn spent_calls_outlive_a_restart() {
+    let kept = Kept {
+        answered: true,
+        api: Account {
+            limit: Some(100),
+            ..Account::default()
+        },
+        ..Kept::default()
+    };
+    let spent: Vec<_> = (0..50).map(|id| (id, Purse::Api, id * 100)).collect();
+    let budget = Budget::new(part(0.5, Period::Minute), kept, &spent, 5_000);
+    assert_eq!(
+        budget.room(Purse::Api, 5_000),
+        Room::At(MINUTE_MS + MARGIN_MS)
+    );
+}
+
+/// A remote with a fixed or sliding period, the tills beside us.
+struct World {
+    limit: u64,
+    period_ms: i64,
+    sliding: bool,
+    calls: Vec<(i64, bool)>,
+    refused_ours: usize,
+    refused_any: usize,
+}
+
+impl World {
+    fn used(&self, now: i64) -> u64 {
+        let from = if self.sliding {
+            now - self.period_ms
+        } else {
+            now - now.rem_euclid(self.period_ms) - 1
+        };
+        self.calls
+            .iter()
+            .rev()
+            .take_while(|(at, _)| *at > from)
+            .count() as u64
+    }
+
+    fn call(&mut self, now: i64, ours: bool) -> Option<Limits> {
+        if self.used(now) >= self.limit {
+            self.refused_any += 1;
+            self.refused_ours += usize::from(ours);
+            return None;
+        }
+        self.calls.push((now, ours));
+        Some(told(self.limit, self.limit - self.used(now)))
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % n
+    }
+}
+
+/// Delivery with endless work for `hours`, tills that take their part at random instants. Returns what
+/// part of our share was used after the first period, calls refused, and the most in any sliding period.
+fn simulate(
+    seed: u64,
+    limit: u64,
+    period_ms: i64,
+    sliding: bool,
+    periods: i64,
+) -> (f64, usize, u64) {
+    let mut random = Random(seed);
+    let mut world = World {
+        limit,
+        period_ms,
+        sliding,
+        calls: Vec::new(),
+        refused_ours: 0,
+        refused_any: 0,
+    };
+    let mut budget = fresh(Period::Auto);
+    let end = periods * period_ms;
+    let theirs = limit / 2;
+    // Each period's till calls at random instants; for a sliding remote one each, evenly, with jitter.
+    let mut tills: Vec<i64> = Vec::new();
+    for start in (0..end).step_by(period_ms as usize) {
+        let step = period_ms / theirs as i64;
+        for n in 0..theirs as i64 {
+            tills.push(if sliding {
+                start + n * step
+            } else {
+                start + random.below(period_ms as u64) as i64
+            });
+        }
+    }
+    tills.sort_unstable();
+    let mut tills = tills.into_iter().peekable();
+    // In the air: id, when it reaches the remote, when its answer is here.
+    let mut air: Vec<(i64, i64, i64, Option<Limits>, bool)> = Vec::new();
+    let (mut now, mut id) = (
+        period_ms + random.below(period_ms as u64 * 9 / 10) as i64,
+        0,
+    );
+    let mut sent: Vec<i64> = Vec::new();
+    let begun = now;
+    while now < end {
+        match budget.room(Purse::Api, now) {
+            Room::Now(n) => {
+                for _ in 0..n {
+                    id += 1;
+                    budget.spend(id, Purse::Api, now);
+                    let arrives = now + 1 + random.below(60) as i64;
+                    air.push((
+                        id,
+                        arrives,
+                        arrives + 1 + random.below(60) as i64,
+                        None,
+                        false,
+                    ));
+                }
+            }
+            room => {
+                let wake = match room {
+                    Room::At(at) => at,
+                    _ => i64::MAX,
+                };
+                let event = air
+                    .iter()
+                    .map(|c| if c.4 { c.2 } else { c.1 })
+                    .chain(tills.peek().copied())
+                    .chain([wake])
+                    .min()
+                    .unwrap();
+                assert!(event < i64::MAX, "nothing would ever happen");
+                now = now.max(event);
+                while let Some(at) = tills.next_if(|at| *at <= now) {
+                    world.call(at, false);
+                }
+                for call in air.iter_mut().filter(|c| !c.4 && c.1 <= now) {
+                    call.3 = world.call(now, true);
+                    call.4 = true;
+                    sent.push(now);
+                }
+                for call in air.extract_if(.., |c| c.4 && c.2 <= now) {
+                    match &call.3 {
+                        Some(limits) => budget.answered(call.0, Purse::Api, Some(limits), now),
+                        None => {
+                            budget.answered(call.0, Purse::Api, None, now);
+                            budget.limited(None, None, now);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let most = (0..sent.len())
+        .map(|n| {
+            sent[n..]
+                .iter()
+                .take_while(|at| **at < sent[n] + period_ms)
+                .count()
+        })
+        .max()
+        .unwrap_or(0) as u64;
+    let from = begun + period_ms;
+    let used = sent.iter().filter(|at| **at >= from).count() as f64;
+    let ours = (limit / 2) as f64 * (end - from) as f64 / period_ms as f64;
+    (used / ours, world.refused_any, most)
+}
+
+#[test]
+fn beside_random_tills_the_share_is_used_and_never_exceeded() {
+    for seed in 0..4 {
+        for (limit, sliding) in [(100, false), (100, true), (40, false)] {
+            let (part, refused, most) = simulate(seed, limit, MINUTE_MS, sliding, 20);
+            assert!(
+                most <= limit / 2,
+                "seed {seed} limit {limit}: {most} in a period"
+            );
+            assert_eq!(refused, 0, "seed {seed} limit {limit} {sliding}");
+            assert!(
+                part >= 0.95,
+                "seed {seed} limit {limit} {sliding}: used {part}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_limit_by_the_hour_is_found_out_without_going_over_it() {
+    for seed in 0..6 {
+        let (part, refused, most) = simulate(seed, 100, HOUR_MS, false, 6);
+        assert!(most <= 50, "seed {seed}: {most} in an hour");
+        assert_eq!(refused, 0, "seed {seed}");
+        assert!(part >= 0.9, "seed {seed}: used {part}");
+    }
+}

@@ -1,0 +1,60 @@
+//! Two clocks: the wall's, which may be set, and a steady one, which counts suspended time too.
+
+/// Where the time comes from: the system, or a simulation.
+pub trait Clock: Send + Sync {
+    /// UTC milliseconds; may jump.
+    fn wall(&self) -> i64;
+    /// Milliseconds since some instant; never jumps, never stands still.
+    fn steady(&self) -> i64;
+}
+
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn wall(&self) -> i64 {
+        read(rustix::time::ClockId::Realtime)
+    }
+
+    fn steady(&self) -> i64 {
+        read(rustix::time::ClockId::Boottime)
+    }
+}
+
+fn read(clock: rustix::time::ClockId) -> i64 {
+    let time = rustix::time::clock_gettime(clock);
+    time.tv_sec
+        .saturating_mul(1000)
+        .saturating_add(time.tv_nsec / 1_000_000)
+}
+
+/// A difference between the clocks that is more than their drift.
+const JUMP_MS: i64 = 2_000;
+
+/// Wall time that runs steadily, and tells when the wall clock was set.
+pub(super) struct Time {
+    /// Wall time minus steady time.
+    offset: i64,
+}
+
+impl Time {
+    pub fn new(clock: &dyn Clock) -> Time {
+        Time {
+            offset: clock.wall() - clock.steady(),
+        }
+    }
+
+    /// UTC milliseconds.
+    pub fn now(&self, clock: &dyn Clock) -> i64 {
+        self.offset + clock.steady()
+    }
+
+    /// By how much the wall clock was set since the last question; from then on the new time holds.
+    pub fn jump(&mut self, clock: &dyn Clock) -> Option<i64> {
+        let ms = clock.wall() - self.now(clock);
+        if ms.abs() < JUMP_MS {
+            return None;
+        }
+        self.offset += ms;
+        Some(ms)
+    }
+}

@@ -1,0 +1,196 @@
+//! A decided step is noted in the store, then sent.
+
+use std::sync::atomic::Ordering;
+
+use super::calls::{self, Carriage};
+use super::{Cargo, InAir, Loop};
+use crate::kind::Kind;
+use crate::plan::{Channel, Cut, Next, Taken, bulk_endpoint};
+use crate::store::Result;
+use crate::store::flight::{self, NewRequest};
+use crate::verdict::Wanted;
+use crate::wire::{Call, Endpoint, PathKey, segment};
+
+/// A body of many that is being filled.
+struct Body {
+    cut: Cut,
+    json: String,
+}
+
+impl Loop {
+    /// `false`: nothing came of it.
+    pub(super) fn launch(&mut self, next: Next, now: i64) -> Result<bool> {
+        match next {
+            Next::Probe => self.probe(now),
+            Next::Poll { flight } => self.poll(flight, now),
+            Next::Singles {
+                kind,
+                most,
+                upserts,
+            } => self.singles(kind, most, upserts, now),
+            Next::Body {
+                kind,
+                channel,
+                body,
+            } => self.body(kind, channel, body, now),
+            Next::SleepUntil(_) | Next::Idle => Ok(false),
+        }
+    }
+
+    fn fly(&mut self, call: Call, in_air: InAir) {
+        let endpoint = call.endpoint;
+        self.budget
+            .spend(in_air.request, endpoint.purse(), in_air.left);
+        self.wake.pulse.calls.fetch_add(1, Ordering::Relaxed);
+        let carrier = self.carrier.clone();
+        self.air.spawn(async move {
+            let answer = carrier.send(call).await;
+            (in_air, answer)
+        });
+    }
+
+    fn note(&self, flight: Option<i64>, endpoint: Endpoint, now: i64) -> Result<i64> {
+        self.store.write(move |c| {
+            let request = NewRequest {
+                flight,
+                endpoint,
+                records: 0,
+                at: now,
+            };
+            flight::begin_request(c, request)
+        })
+    }
+
+    fn probe(&mut self, now: i64) -> Result<bool> {
+        let request = self.note(None, Endpoint::Probe, now)?;
+        let call = Call::new(Endpoint::Probe, &[], None).query("limit=1");
+        let cargo = Cargo::Probe;
+        self.fly(
+            call,
+            InAir {
+                request,
+                left: now,
+                cargo,
+            },
+        );
+        Ok(true)
+    }
+
+    fn poll(&mut self, flight: i64, now: i64) -> Result<bool> {
+        let jobs = flight::open_jobs(&self.reader)?;
+        let Some(job) = jobs.into_iter().find(|job| job.flight == flight) else {
+            return Ok(false);
+        };
+        let id = match segment(&job.remote_id) {
+            PathKey::Segment(id) => id,
+            // No id of a job; asking for it in vain shows that it is lost.
+            PathKey::Unsendable => "-".into(),
+        };
+        let request = self.note(Some(flight), Endpoint::Job, now)?;
+        self.asked.insert(flight);
+        let cargo = Cargo::Poll { job };
+        self.fly(
+            Call::new(Endpoint::Job, &[&id], None),
+            InAir {
+                request,
+                left: now,
+                cargo,
+            },
+        );
+        Ok(true)
+    }
+
+    fn singles(&mut self, kind: Kind, most: usize, upserts: bool, now: i64) -> Result<bool> {
+        let look = self.look(now);
+        let committed = self.store.write(move |c| {
+            flight::commit_singles(c, &look, kind, most, upserts, &mut calls::single)
+        })?;
+        let acted = committed.acts > 0;
+        for single in committed.singles {
+            let (call, wanted): Carriage = single.call;
+            let product_there = single
+                .candidate
+                .product
+                .filter(|product| product.there)
+                .map(|product| product.key);
+            let cargo = Cargo::Single {
+                flight: single.flight,
+                wanted,
+                attempts: single.candidate.attempts,
+                product_there,
+            };
+            self.fly(
+                call,
+                InAir {
+                    request: single.request,
+                    left: now,
+                    cargo,
+                },
+            );
+        }
+        Ok(acted)
+    }
+
+    fn body(&mut self, kind: Kind, channel: Channel, half: Option<i64>, now: i64) -> Result<bool> {
+        let Some(endpoint) = bulk_endpoint(kind) else {
+            return Ok(false);
+        };
+        let look = self.look(now);
+        let mut body = Body {
+            // A half goes as it is: it was cut already.
+            cut: Cut::new(
+                channel,
+                if half.is_some() {
+                    usize::MAX
+                } else {
+                    self.bytes_max
+                },
+            ),
+            json: String::from("["),
+        };
+        let (took_off, json) = self.store.write(move |c| {
+            let took_off = flight::commit_body(
+                c,
+                &look,
+                (kind, channel),
+                half,
+                endpoint,
+                &mut |candidate| {
+                    let item = calls::item(candidate);
+                    let taken = body.cut.take(item.len());
+                    if taken == Taken::Yes {
+                        if body.json.len() > 1 {
+                            body.json.push(',');
+                        }
+                        body.json.push_str(&item);
+                    }
+                    taken
+                },
+            )?;
+            body.json.push(']');
+            Ok((took_off, body.json))
+        })?;
+        let Some(took_off) = took_off else {
+            return Ok(false);
+        };
+        self.bodies_in_air += 1;
+        let cargo = Cargo::Body {
+            flight: took_off.begun.flight,
+            bytes: json.len(),
+            records: took_off.records,
+            attempts: took_off.attempts,
+        };
+        self.fly(
+            Call::new(endpoint, &[], Some(json.into_bytes())),
+            InAir {
+                request: took_off.begun.request,
+                left: now,
+                cargo,
+            },
+        );
+        Ok(true)
+    }
+}
+
+/// What a body of many wants.
+pub(super) const JOB: Wanted = Wanted::Job;

@@ -1,0 +1,364 @@
+//! An answer is understood and settled, all in one transaction.
+
+use std::sync::atomic::Ordering;
+
+use crate::store::Connection;
+
+use super::launch::JOB;
+use super::{Cargo, InAir, Loop};
+use crate::budget::Kept;
+use crate::plan::{Link, State, backoff_ms};
+use crate::store::Result;
+use crate::store::flight::{self, Carried, Doubt, Ended, Fate, ItemFate, JobRow};
+use crate::verdict::{self, ItemOutcome, JobNews, LinkNews, Outcome, Refusal};
+use crate::wire::{Answer, BODY_BYTES_MAX, Job, Purse};
+
+/// The first question for a job comes after so long; then it doubles.
+const POLL_MS: i64 = 500;
+const POLL_MS_MAX: i64 = 60_000;
+
+/// Tries of a record that is refused for a reason that nobody knows (API.md, Errors, last row).
+const ODD_MAX: u32 = 3;
+
+/// A body of many is not cut smaller than this for a way that breaks off.
+const BYTES_MIN: usize = 64 << 10;
+
+/// What is stored together with an answer's effect.
+struct After {
+    ended: Ended,
+    link: Link,
+    budget: Kept,
+    now: i64,
+}
+
+impl After {
+    fn store(&self, c: &Connection) -> Result<()> {
+        flight::conclude_request(c, &self.ended)?;
+        flight::save(c, &self.link, &self.budget)
+    }
+}
+
+impl Loop {
+    pub(super) fn settle(&mut self, in_air: InAir, answer: &Answer) -> Result<()> {
+        let InAir {
+            request,
+            left,
+            cargo,
+        } = in_air;
+        match cargo {
+            Cargo::Single {
+                flight,
+                wanted,
+                attempts,
+                product_there,
+            } => {
+                let verdict = verdict::of(&wanted, answer, self.now());
+                let after = self.after(
+                    request,
+                    left,
+                    answer,
+                    verdict.word(),
+                    &verdict.link,
+                    Some(Purse::Api),
+                );
+                let fate = self.fate(verdict.outcome, attempts, left, product_there.is_some());
+                self.count(&fate);
+                self.store.write(move |c| {
+                    after.store(c)?;
+                    // The store took it for acknowledged, and the remote does not know it.
+                    if let (Fate::Blocked, Some(product)) = (&fate, &product_there)
+                        && after.ended.status == Some(404)
+                    {
+                        flight::product_missing(c, product, after.now)?;
+                    }
+                    flight::conclude(c, flight, &fate, after.now)?;
+                    flight::unknown_over(c, None, after.now)
+                })
+            }
+            Cargo::Body {
+                flight,
+                bytes,
+                records,
+                attempts,
+            } => {
+                self.bodies_in_air -= 1;
+                self.body_answered(flight, bytes, records, attempts, (request, left), answer)
+            }
+            Cargo::Poll { job } => {
+                self.asked.remove(&job.flight);
+                self.poll_answered(job, (request, left), answer)
+            }
+            Cargo::Probe => {
+                let link = verdict::of_probe(answer, self.now());
+                let word = if link == LinkNews::Fine { "up" } else { "away" };
+                let after = self.after(request, left, answer, word, &link, None);
+                self.store.write(move |c| after.store(c))
+            }
+        }
+    }
+
+    /// Takes in what an answer says of link and limits. `carried`: the purse of a call that was more
+    /// than a question.
+    fn after(
+        &mut self,
+        request: i64,
+        left: i64,
+        answer: &Answer,
+        verdict: &'static str,
+        news: &LinkNews,
+        carried: Option<Purse>,
+    ) -> After {
+        let now = self.now();
+        let purse = carried.unwrap_or(Purse::Api);
+        let response = match answer {
+            Answer::Got(response) => Some(response),
+            Answer::None(_) | Answer::NoCredentials(_) => None,
+        };
+        self.budget
+            .answered(request, purse, response.map(|r| &r.limits), now);
+        match news {
+            LinkNews::Limited { purse, wait_ms } => self.budget.limited(*purse, *wait_ms, now),
+            _ if response.is_some() => self.budget.fine(purse),
+            _ => {}
+        }
+        let before = self.link.state();
+        let random = self.random();
+        self.link.learn(news, carried.is_some(), random, now);
+        self.tell(before);
+        if self.link.state() == State::Refused {
+            self.refused = self.link.reason().map(str::to_owned);
+        }
+        After {
+            ended: Ended {
+                request,
+                status: response.map(|r| r.status),
+                verdict,
+                request_id: response.and_then(|r| r.fault()).and_then(|f| f.request_id),
+                duration_ms: now - left,
+            },
+            link: self.link.clone(),
+            budget: self.budget.kept(),
+            now,
+        }
+    }
+
+    fn backoff(&mut self, attempts: u32) -> i64 {
+        let random = self.random();
+        self.now() + backoff_ms(attempts, random)
+    }
+
+    fn fate(&mut self, outcome: Outcome, attempts: u32, left: i64, product_there: bool) -> Fate {
+        match outcome {
+            Outcome::Acknowledged { id } => Fate::Acknowledged { remote_id: id },
+            Outcome::Refused(refusal) | Outcome::TooLarge(refusal) => Fate::Parked(refusal),
+            Outcome::Again { code } => Fate::Again {
+                code,
+                next_try: self.backoff(attempts),
+                odd: false,
+                undone: true,
+            },
+            Outcome::Unknown { code } => Fate::Unknown {
+                code,
+                next_try: self.backoff(attempts),
+                quiet: left + self.settings.quiet_ms(),
+            },
+            Outcome::Blocked | Outcome::Accepted { .. } => Fate::Blocked,
+            Outcome::Missing => Fate::Missing,
+            Outcome::ProductMissing(_) if product_there => Fate::Blocked,
+            Outcome::ProductMissing(refusal) => Fate::ProductUnknown(Refusal {
+                code: "product_unknown".into(),
+                ..refusal
+            }),
+        }
+    }
+
+    fn count(&self, fate: &Fate) {
+        let pulse = &self.wake.pulse;
+        match fate {
+            Fate::Acknowledged { .. } => pulse.acknowledged.fetch_add(1, Ordering::Relaxed),
+            Fate::Parked(_) | Fate::ProductUnknown(_) => {
+                pulse.parked.fetch_add(1, Ordering::Relaxed)
+            }
+            _ => 0,
+        };
+    }
+
+    fn body_answered(
+        &mut self,
+        flight: i64,
+        bytes: usize,
+        records: usize,
+        attempts: u32,
+        (request, left): (i64, i64),
+        answer: &Answer,
+    ) -> Result<()> {
+        let verdict = verdict::of(&JOB, answer, self.now());
+        self.bytes_max = match (&verdict.outcome, answer) {
+            // What did not come through in time may in smaller pieces.
+            (Outcome::Unknown { .. }, Answer::None(_)) => (bytes / 2).max(BYTES_MIN),
+            (Outcome::Accepted { .. }, _) => (self.bytes_max.saturating_mul(2)).min(BODY_BYTES_MAX),
+            _ => self.bytes_max,
+        };
+        let word = match &verdict.outcome {
+            Outcome::Refused(_) | Outcome::TooLarge(_) if records > 1 => "again",
+            _ => verdict.word(),
+        };
+        let after = self.after(
+            request,
+            left,
+            answer,
+            word,
+            &verdict.link,
+            Some(Purse::Bulk),
+        );
+        let now = after.now;
+        let end = match verdict.outcome {
+            Outcome::Accepted { job } => End::Job { job },
+            Outcome::Refused(refusal) | Outcome::TooLarge(refusal) if records > 1 => End::Split {
+                code: refusal.code,
+                next_try: 0,
+                doubt: Doubt::Undone,
+            },
+            // The second time in vain: a record of it may be what breaks the way.
+            Outcome::Unknown { code } if records > 1 && attempts > 0 => End::Split {
+                code,
+                next_try: self.backoff(attempts),
+                doubt: Doubt::Unknown {
+                    quiet: left + self.settings.quiet_ms(),
+                },
+            },
+            outcome => End::Fate(self.fate(outcome, attempts, left, false)),
+        };
+        if let End::Fate(fate) = &end {
+            self.count(fate);
+        }
+        self.store.write(move |c| {
+            after.store(c)?;
+            match end {
+                End::Job { job } => flight::accepted(c, flight, &job, now + POLL_MS, now),
+                End::Split {
+                    code,
+                    next_try,
+                    doubt,
+                } => flight::split(c, flight, &code, next_try, doubt, now),
+                End::Fate(fate) => flight::conclude(c, flight, &fate, now),
+            }
+        })
+    }
+
+    fn poll_answered(
+        &mut self,
+        job: JobRow,
+        (request, left): (i64, i64),
+        answer: &Answer,
+    ) -> Result<()> {
+        let (news, link) = verdict::of_job(answer, self.now());
+        let word = match &news {
+            JobNews::Open { .. } => "open",
+            JobNews::Ended(_) => "ended",
+            JobNews::Lost => "lost",
+            JobNews::Silent => "unknown",
+        };
+        let after = self.after(request, left, answer, word, &link, None);
+        let now = after.now;
+        let next_poll = now + (POLL_MS << job.polls.saturating_add(1).min(16)).min(POLL_MS_MAX);
+        match news {
+            JobNews::Open { status } => self.store.write(move |c| {
+                after.store(c)?;
+                flight::ask_again(c, job.flight, Some(&status), next_poll)
+            }),
+            JobNews::Silent => self.store.write(move |c| {
+                after.store(c)?;
+                flight::ask_again(c, job.flight, None, next_poll)
+            }),
+            JobNews::Lost => {
+                let fate = Fate::Unknown {
+                    code: "job_lost".into(),
+                    next_try: self.backoff(0),
+                    quiet: now + self.settings.quiet_ms(),
+                };
+                self.store.write(move |c| {
+                    after.store(c)?;
+                    flight::conclude(c, job.flight, &fate, now)
+                })
+            }
+            JobNews::Ended(report) => self.job_ended(&job, &report, after),
+        }
+    }
+
+    fn job_ended(&mut self, job: &JobRow, ended: &Job, after: After) -> Result<()> {
+        let items = flight::items(&self.reader, job.flight)?;
+        let report = verdict::of_report(ended, |key| items.contains_key(key), items.len());
+        let mut named = Vec::new();
+        for (key, outcome) in report.named {
+            let item = items[&key];
+            if let Some(fate) = self.item_fate(outcome, item) {
+                self.count(&fate);
+                named.push(ItemFate { id: item.id, fate });
+            }
+        }
+        let rest = match report.rest {
+            ItemOutcome::Unproven => None,
+            outcome => {
+                let first = items.values().next().copied();
+                first.and_then(|item| self.item_fate(outcome, item))
+            }
+        };
+        if rest == Some(Fate::Acknowledged { remote_id: None }) {
+            let done = items.len().saturating_sub(named.len()) as u64;
+            self.wake
+                .pulse
+                .acknowledged
+                .fetch_add(done, Ordering::Relaxed);
+        }
+        let again = self.backoff(0);
+        let (flight, kind, status) = (job.flight, job.kind, ended.status.clone());
+        self.store.write(move |c| {
+            let now = after.now;
+            after.store(c)?;
+            flight::ask_again(c, flight, Some(&status), now)?;
+            flight::conclude_named(c, flight, &named, now)?;
+            match rest {
+                Some(fate) => flight::conclude(c, flight, &fate, now)?,
+                // The report does not prove it: again, in smaller bodies.
+                None => flight::split(c, flight, "unproven", again, Doubt::Unproven, now)?,
+            }
+            flight::unknown_over(c, Some((kind, flight)), now)
+        })
+    }
+
+    /// `None`: nothing is proven of it.
+    fn item_fate(&mut self, outcome: ItemOutcome, item: Carried) -> Option<Fate> {
+        Some(match outcome {
+            ItemOutcome::Acknowledged => Fate::Acknowledged { remote_id: None },
+            ItemOutcome::Refused(refusal) => Fate::Parked(refusal),
+            ItemOutcome::Odd(refusal) if item.odd >= ODD_MAX => Fate::Parked(refusal),
+            ItemOutcome::Odd(refusal) => Fate::Again {
+                code: refusal.code,
+                next_try: self.backoff(item.attempts + 3),
+                odd: true,
+                undone: false,
+            },
+            ItemOutcome::Again { code } => Fate::Again {
+                code,
+                next_try: self.backoff(item.attempts),
+                odd: false,
+                undone: false,
+            },
+            ItemOutcome::Unproven => return None,
+        })
+    }
+}
+
+/// How a body's call ended.
+enum End {
+    Job {
+        job: String,
+    },
+    Split {
+        code: String,
+        next_try: i64,
+        doubt: Doubt,
+    },
+    Fate(Fate),
+}

@@ -1,0 +1,467 @@
+//! Products, SKUs and orders; parents and deletions; bodies that end oddly.
+
+use serde_json::Value;
+
+use super::world::{World, text};
+use super::*;
+use crate::config::Bulk;
+use crate::kind::Kind;
+use crate::record::Act;
+
+fn product(world: &mut World, key: &str, name: &str) {
+    world.drop_file(Kind::Products, &[(key, vec![("name", text(name))])]);
+}
+
+fn sku(world: &mut World, key: &str, product: &str, code: &str) {
+    let fields = vec![("product", text(product)), ("sku", text(code))];
+    world.drop_file(Kind::Skus, &[(key, fields)]);
+}
+
+fn order(world: &mut World, key: &str, status: &str, customer: &str) {
+    let items = r#"[{"source_id":"P1","kind":"product","quantity":1,"price":100}]"#;
+    let fields = vec![
+        ("status", text(status)),
+        ("amount", "100".into()),
+        ("items", items.into()),
+        ("customer.source_id", text(customer)),
+    ];
+    world.drop_file(Kind::Orders, &[(key, fields)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_four_kinds_arrive_in_order() {
+    let mut world = World::new();
+    order(&mut world, "O1", "PAID", "C1");
+    sku(&mut world, "S1", "P1", "Tea 100 g");
+    world.customers(1, "Ann");
+    product(&mut world, "P1", "Tea");
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    let writes = world.writes();
+    let place = |call: &str| writes.iter().position(|c| c == call).unwrap();
+    assert!(place("POST /v1/products") < place("POST /v1/products/P1/skus"));
+    assert!(place("POST /v1/customers") < place("POST /v1/orders"));
+    assert!(place("POST /v1/products") < place("POST /v1/orders"));
+    assert_eq!(writes.len(), 4);
+    let order = world.object("orders", "O1");
+    assert_eq!(order["status"], "PAID");
+    assert_eq!(order["customer_id"], world.object("customers", "C1")["id"]);
+    world.judge();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_order_is_changed_by_put() {
+    let mut world = World::new();
+    world.customers(1, "Ann");
+    order(&mut world, "O/1 x", "CREATED", "C1");
+    world.sync(60).await;
+    order(&mut world, "O/1 x", "PAID", "C1");
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.writes().last().unwrap(), "PUT /v1/orders/O%2F1%20x");
+    assert_eq!(world.object("orders", "O/1 x")["status"], "PAID");
+    world.judge();
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_of_dots_go_without_an_address() {
+    let mut world = World::new();
+    world.drop_file(
+        Kind::Customers,
+        &[("..", vec![("name", text("A"))]), (".", vec![])],
+    );
+    order(&mut world, "..", "CREATED", "..");
+    world.sync(60).await;
+    order(&mut world, "..", "PAID", "..");
+    world.sync(60).await;
+    assert_eq!(world.object("orders", "..")["status"], "PAID");
+    world.delete(Kind::Customers, &[".."]);
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.object("customers", ".."), Value::Null);
+    assert_eq!(world.parked(), vec![]);
+    world.judge();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sku_of_an_unknown_product_waits_for_it_and_takes_up_by_itself() {
+    let mut world = World::new();
+    sku(&mut world, "S1", "P1", "Tea 100 g");
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(
+        world.parked(),
+        [("S1".to_owned(), "product_unknown".to_owned())]
+    );
+    product(&mut world, "P1", "Tea");
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.parked(), vec![]);
+    assert_eq!(world.object("skus", "S1")["sku"], "Tea 100 g");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sku_of_a_parked_product_causes_no_call() {
+    let mut world = World::new();
+    world.faults(r#"{"refuse":[{"source_id":"P1"}]}"#);
+    product(&mut world, "P1", "Tea");
+    sku(&mut world, "S1", "P1", "Tea 100 g");
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.writes(), ["POST /v1/products"]);
+    assert_eq!(world.parked().len(), 2);
+    world.faults("{}");
+    let again = flight::Selection::Key(Kind::Products, "P1".into());
+    world
+        .store
+        .write(move |c| flight::retry(c, &again, 1))
+        .unwrap();
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.parked(), vec![]);
+    assert_eq!(world.object("skus", "S1")["sku"], "Tea 100 g");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_product_that_vanished_at_the_remote_comes_back_with_its_skus() {
+    let mut world = World::new();
+    product(&mut world, "P1", "Tea");
+    sku(&mut world, "S1", "P1", "One");
+    sku(&mut world, "S2", "P1", "Two");
+    world.sync(60).await;
+    let now = world.clock.steady();
+    let gone = crate::standin::Request::json("DELETE", "/v1/products/P1", "");
+    world.remote.lock().unwrap().answer(&gone, now);
+    sku(&mut world, "S1", "P1", "One, anew");
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.object("products", "P1")["name"], "Tea");
+    assert_eq!(world.object("skus", "S1")["sku"], "One, anew");
+    assert_eq!(world.object("skus", "S2")["sku"], "Two");
+    assert_eq!(world.parked(), vec![]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_of_a_parked_customer_goes_without_it_and_again_when_it_is_there() {
+    let mut world = World::new();
+    world.faults(r#"{"refuse":[{"source_id":"C1"}]}"#);
+    world.customers(1, "Ann");
+    order(&mut world, "O1", "PAID", "C1");
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.parked().len(), 1);
+    assert_eq!(world.object("orders", "O1")["customer_id"], Value::Null);
+    world.faults("{}");
+    world
+        .store
+        .write(|c| flight::retry(c, &flight::Selection::All, 1))
+        .unwrap();
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(
+        world.object("orders", "O1")["customer_id"],
+        world.object("customers", "C1")["id"]
+    );
+    world.judge();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_of_a_deleted_customer_does_not_name_it() {
+    let mut world = World::new();
+    world.customers(1, "Ann");
+    world.sync(60).await;
+    world.delete(Kind::Customers, &["C1"]);
+    order(&mut world, "O1", "PAID", "C1");
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.object("customers", "C1"), Value::Null);
+    assert_eq!(world.object("orders", "O1")["status"], "PAID");
+    let posts = world.arrivals();
+    let body = posts
+        .iter()
+        .find(|a| a.path() == "/v1/orders")
+        .unwrap()
+        .json()
+        .unwrap();
+    assert!(body.get("customer").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletions_are_done_once_and_what_is_gone_already_is_done() {
+    let mut world = World::new();
+    world.customers(2, "Ann");
+    product(&mut world, "P1", "Tea");
+    sku(&mut world, "S1", "P1", "One");
+    world.sync(60).await;
+    let now = world.clock.steady();
+    let gone = crate::standin::Request::json("DELETE", "/v1/customers/C2", "");
+    world.remote.lock().unwrap().answer(&gone, now);
+    world.delete(Kind::Customers, &["C1", "C2"]);
+    world.delete(Kind::Skus, &["S1"]);
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    for (kind, key) in [("customers", "C1"), ("customers", "C2"), ("skus", "S1")] {
+        assert_eq!(world.object(kind, key), Value::Null);
+    }
+    let before = world.calls().len();
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.calls().len(), before);
+    world.judge();
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleted_and_made_again_is_a_delete_first() {
+    let mut world = World::new();
+    let fields = vec![("name", text("Old")), ("phone", text("1"))];
+    world.drop_file(Kind::Customers, &[("C1", fields)]);
+    world.sync(60).await;
+    world.delete(Kind::Customers, &["C1"]);
+    world.drop_file(Kind::Customers, &[("C1", vec![("name", text("New"))])]);
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(
+        world.writes()[1..],
+        ["DELETE /v1/customers/C1", "POST /v1/customers"]
+    );
+    let customer = world.object("customers", "C1");
+    assert_eq!(
+        (&customer["name"], &customer["phone"]),
+        (&"New".into(), &Value::Null)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_never_left_is_deleted_without_a_call() {
+    let mut world = World::new();
+    world.customers(1, "Ann");
+    world.delete(Kind::Customers, &["C1"]);
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.writes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sku_that_moves_is_deleted_and_made_again() {
+    let mut world = World::new();
+    product(&mut world, "P1", "Tea");
+    product(&mut world, "P2", "Coffee");
+    sku(&mut world, "S1", "P1", "One");
+    world.sync(60).await;
+    sku(&mut world, "S1", "P2", "One");
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    let writes = world.writes();
+    assert_eq!(
+        writes[writes.len() - 2..],
+        [
+            "DELETE /v1/products/P1/skus/S1",
+            "POST /v1/products/P2/skus"
+        ]
+    );
+    assert_eq!(
+        world.object("skus", "S1")["product_id"],
+        world.object("products", "P2")["id"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sent_order_cannot_be_deleted() {
+    let mut world = World::new();
+    world.customers(1, "Ann");
+    order(&mut world, "O1", "PAID", "C1");
+    world.sync(60).await;
+    world.delete(Kind::Orders, &["O1"]);
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(
+        world.parked(),
+        [("O1".to_owned(), "not_deletable".to_owned())]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn history_goes_by_import_two_thousand_a_call_and_one_at_a_time() {
+    let mut world = World::new();
+    let keys: Vec<String> = (0..4_500).map(|i| format!("O{i}")).collect();
+    let records: Vec<_> = keys
+        .iter()
+        .map(|key| (key.as_str(), vec![("status", text("FULFILLED"))]))
+        .collect();
+    world.drop_into("history", Kind::Orders, &records, Act::Upsert);
+    assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+    assert_eq!(world.writes(), ["POST /v1/orders/import"; 3]);
+    assert_eq!(world.remote.lock().unwrap().count("orders"), 4_500);
+    world.judge();
+}
+
+#[tokio::test(start_paused = true)]
+async fn consents_follow_their_customer_and_are_parked_alone() {
+    let mut world = World::new();
+    let fields = vec![("name", text("Ann")), ("consent.news", "true".to_owned())];
+    world.drop_file(Kind::Customers, &[("C 1", fields.clone())]);
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(
+        world.writes(),
+        ["POST /v1/customers", "PUT /v1/customers/C%201/consents"]
+    );
+    let before = world.calls().len();
+    world.drop_file(Kind::Customers, &[("C 1", fields)]);
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.calls().len(), before);
+
+    world.remote.lock().unwrap().settings_mut().consents = false;
+    let fields = vec![("name", text("Anne")), ("consent.news", "false".to_owned())];
+    world.drop_file(Kind::Customers, &[("C 1", fields)]);
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.parked().len(), 1);
+    assert_eq!(world.object("customers", "C 1")["name"], "Anne");
+    assert_eq!(world.count("SELECT count(*) FROM parked WHERE part = 1"), 1);
+    world.judge();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_too_large_is_halved_and_a_giant_is_parked_alone() {
+    let mut world = World::new();
+    world.faults(
+        r#"{"faults":[{"match":"POST /v1/customers/bulk/async","count":3,"status":413,
+        "body":{"statusCode":413,"error":"query_too_large","message":"big"}}]}"#,
+    );
+    world.customers(40, "Ann");
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    assert_eq!(world.remote.lock().unwrap().count("customers"), 40);
+    assert_eq!(world.parked(), vec![]);
+
+    let mut world = World::new();
+    let giant = text(&"x".repeat(11_000_000));
+    let mut records = vec![("G", vec![("description", giant)])];
+    let keys: Vec<String> = (0..20).map(|i| format!("K{i}")).collect();
+    records.extend(
+        keys.iter()
+            .map(|key| (key.as_str(), vec![("name", text("Ann"))])),
+    );
+    world.drop_file(Kind::Customers, &records);
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    assert_eq!(
+        world.parked(),
+        [("G".to_owned(), "query_too_large".to_owned())]
+    );
+    assert_eq!(world.remote.lock().unwrap().count("customers"), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_job_is_split_until_the_blame_is_found() {
+    let mut world = World::new();
+    world.faults(r#"{"jobs":{"fail":1.0}}"#);
+    world.customers(20, "Ann");
+    world.daemon(5).await;
+    world.faults("{}");
+    assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+    assert_eq!(world.remote.lock().unwrap().count("customers"), 20);
+    assert_eq!(world.parked(), vec![]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_that_fail_for_the_remotes_own_reasons_go_again() {
+    let mut world = World::new();
+    world.settings.api.bulk = Bulk::Always;
+    world.faults(r#"{"jobs":{"partial":0.3,"keys":["internal_error","resource_locked"]}}"#);
+    world.customers(200, "Ann");
+    world.daemon(20).await;
+    world.faults("{}");
+    assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+    assert_eq!(world.remote.lock().unwrap().count("customers"), 200);
+    assert_eq!(world.parked(), vec![]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_nobody_knows_gets_three_more_tries() {
+    let mut world = World::new();
+    world.settings.api.bulk = Bulk::Always;
+    world.faults(r#"{"jobs":{"partial":1.0,"keys":["martian"]}}"#);
+    world.customers(1, "Ann");
+    world.daemon(3_600).await;
+    assert_eq!(world.parked(), [("C1".to_owned(), "martian".to_owned())]);
+    assert_eq!(world.writes().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_whose_acceptance_was_lost_goes_again_by_bulk() {
+    let mut world = World::new();
+    world.faults(
+        r#"{"faults":[{"match":"POST /v1/customers/bulk/async","apply":true,"then":"reset"}]}"#,
+    );
+    world.customers(30, "Old");
+    world.killed_after(50).await;
+    // Fewer than go by bulk by themselves; but a single call could overtake the job.
+    world.customers(3, "New");
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    assert_eq!(world.writes()[..2], ["POST /v1/customers/bulk/async"; 2]);
+    assert_eq!(world.object("customers", "C3")["name"], "New");
+    assert_eq!(world.object("customers", "C30")["name"], "Old");
+    assert_eq!(
+        world.count("SELECT count(*) FROM flight WHERE state <> 'done'"),
+        0
+    );
+    // From then on singles are safe again.
+    world.customers(1, "Newer");
+    world.sync(600).await;
+    assert_eq!(world.writes().last().unwrap(), "POST /v1/customers");
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_outlive_a_restart() {
+    let mut world = World::new();
+    world.remote.lock().unwrap().settings_mut().job_base_ms = 20_000;
+    world.customers(100, "Ann");
+    world.killed_after(3_000).await;
+    assert_eq!(
+        world.count("SELECT count(*) FROM flight WHERE state = 'job'"),
+        1
+    );
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    assert_eq!(world.writes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_during_a_job_follows_it_and_never_overtakes_it() {
+    let mut world = World::new();
+    world.remote.lock().unwrap().settings_mut().job_base_ms = 60_000;
+    world.customers(100, "Old");
+    world.killed_after(3_000).await;
+    world.customers(1, "New");
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    assert_eq!(
+        world.writes(),
+        ["POST /v1/customers/bulk/async", "POST /v1/customers"]
+    );
+    assert_eq!(world.object("customers", "C1")["name"], "New");
+}
+
+#[tokio::test(start_paused = true)]
+async fn discard_sets_back_to_what_was_acknowledged() {
+    let mut world = World::new();
+    world.customers(1, "Good");
+    world.sync(60).await;
+    world.faults(r#"{"refuse":[{"contains":"C"}]}"#);
+    world.customers(2, "Bad");
+    world.sync(60).await;
+    assert_eq!(world.parked().len(), 2);
+    world.faults("{}");
+    let discarded = world
+        .store
+        .write(|c| flight::discard(c, &flight::Selection::All, false, 1))
+        .unwrap();
+    assert_eq!((discarded.set_back, discarded.deleted), (1, 1));
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    let reader = world.store.reader().unwrap();
+    let trace = crate::store::trace(&reader, Kind::Customers, "C1")
+        .unwrap()
+        .unwrap();
+    assert_eq!(trace.content.get("name"), Some("\"Good\""));
+    assert_eq!(world.object("customers", "C1")["name"], "Good");
+    assert_eq!(world.object("customers", "C2"), Value::Null);
+    assert_eq!(world.parked(), vec![]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cleared_fields_are_cleared_at_the_remote() {
+    let mut world = World::new();
+    let fields = vec![
+        ("name", text("Ann")),
+        ("address.city", text("Paris")),
+        ("metadata.vip", "3".to_owned()),
+    ];
+    world.drop_file(Kind::Customers, &[("C1", fields)]);
+    world.sync(60).await;
+    let cleared = ["name", "address.city", "metadata.vip"].map(|f| (f, "CLEARED".to_owned()));
+    world.drop_file(Kind::Customers, &[("C1", cleared.to_vec())]);
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    let customer = world.object("customers", "C1");
+    assert!(customer["name"].as_str().is_none_or(str::is_empty));
+    assert!(customer["metadata"].get("vip").is_none_or(Value::is_null));
+    world.judge();
+}

@@ -1,0 +1,220 @@
+//! What delivery would take: calls by endpoint, and how long.
+
+use std::collections::BTreeMap;
+
+use crate::budget::Budget;
+use crate::config::Bulk;
+use crate::kind::Kind;
+use crate::wire::{BODY_BYTES_MAX, Endpoint, Purse};
+
+use super::cut::{Cut, Taken};
+use super::{Channel, SINGLES_IN_AIR_MAX, SINGLES_MAX, bulk_endpoint, channel};
+
+/// A single call's way there and back, for an estimate.
+const CALL_MS: i64 = 150;
+
+/// Counts records in the order of delivery into calls, by the rules that delivery keeps.
+pub struct Forecaster {
+    mode: Bulk,
+    bodies: BTreeMap<Kind, Bodies>,
+    singles: BTreeMap<Endpoint, u64>,
+}
+
+/// Bodies of one kind as they would be cut.
+struct Bodies {
+    channel: Channel,
+    cut: Cut,
+    /// Records in each that is full.
+    full: Vec<usize>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forecast {
+    /// `POST /v1/customers/bulk/async` → calls. Those that write, without polling.
+    pub by: BTreeMap<String, u64>,
+    pub total: u64,
+    /// At the present budget; `None`: our share allows no call.
+    pub duration_ms: Option<i64>,
+}
+
+impl Forecaster {
+    pub fn new(mode: Bulk) -> Forecaster {
+        Forecaster {
+            mode,
+            bodies: BTreeMap::new(),
+            singles: BTreeMap::new(),
+        }
+    }
+
+    /// A record that would be made or changed. `item_bytes`: of its JSON in a body of many
+    /// (`wire::bulk_item`); `history`: an order of a history folder.
+    pub fn upsert(&mut self, kind: Kind, item_bytes: usize, history: bool) {
+        let of_many = match kind {
+            Kind::Orders if history => Channel::Import,
+            Kind::Customers | Kind::Products if self.mode != Bulk::Never => Channel::Bulk,
+            _ => return self.single(single_endpoint(kind)),
+        };
+        let bodies = self.bodies.entry(kind).or_insert_with(|| Bodies {
+            channel: of_many,
+            cut: Cut::new(of_many, BODY_BYTES_MAX),
+            full: Vec::new(),
+        });
+        match bodies.cut.take(item_bytes) {
+            Taken::Yes => {}
+            // It goes alone, and is refused.
+            Taken::TooLarge => self.single(single_endpoint(kind)),
+            Taken::Full => {
+                bodies.full.push(bodies.cut.records());
+                bodies.cut = Cut::new(of_many, BODY_BYTES_MAX);
+                bodies.cut.take(item_bytes);
+            }
+        }
+    }
+
+    /// A call of its own: an order that is known goes by `OrderUpdate`, a deletion, consents.
+    pub fn single(&mut self, endpoint: Endpoint) {
+        *self.singles.entry(endpoint).or_default() += 1;
+    }
+
+    /// `budget`: as it is now, for the time it takes.
+    pub fn finish(self, budget: &Budget) -> Forecast {
+        let mut forecast = Forecast::default();
+        let (mut bulk, mut api) = (0, 0);
+        for (kind, bodies) in self.bodies {
+            let (of_many, singles) = bodies.calls(kind, self.mode);
+            let endpoint = bulk_endpoint(kind).expect("only kinds with a call for many are cut");
+            forecast.add(endpoint, of_many);
+            forecast.add(single_endpoint(kind), singles);
+            bulk += of_many;
+            api += singles;
+        }
+        for (endpoint, calls) in self.singles {
+            forecast.add(endpoint, calls);
+            api += calls;
+        }
+        let times = [
+            duration_ms(budget, Purse::Api, api + bulk),
+            duration_ms(budget, Purse::Bulk, bulk),
+        ];
+        forecast.duration_ms = times[0].zip(times[1]).map(|(a, b)| a.max(b));
+        forecast
+    }
+}
+
+impl Bodies {
+    /// Calls for many, and single calls for what is left.
+    fn calls(&self, kind: Kind, mode: Bulk) -> (u64, u64) {
+        let last = Some(self.cut.records()).filter(|records| *records > 0);
+        let chunks: Vec<usize> = self.full.iter().copied().chain(last).collect();
+        if self.channel == Channel::Import {
+            return (chunks.len() as u64, 0);
+        }
+        let mut left: usize = chunks.iter().sum();
+        let mut of_many = 0;
+        for records in chunks {
+            if channel(kind, left.min(SINGLES_MAX + 1), mode, false) == Channel::Single {
+                return (of_many, left as u64);
+            }
+            of_many += 1;
+            left -= records;
+        }
+        (of_many, 0)
+    }
+}
+
+impl Forecast {
+    fn add(&mut self, endpoint: Endpoint, calls: u64) {
+        if calls > 0 {
+            *self.by.entry(endpoint.label()).or_default() += calls;
+            self.total += calls;
+        }
+    }
+}
+
+/// The call that carries one new record.
+pub fn single_endpoint(kind: Kind) -> Endpoint {
+    match kind {
+        Kind::Products => Endpoint::Product,
+        Kind::Skus => Endpoint::Sku,
+        Kind::Customers => Endpoint::Customer,
+        Kind::Orders => Endpoint::OrderNew,
+    }
+}
+
+fn duration_ms(budget: &Budget, purse: Purse, calls: u64) -> Option<i64> {
+    let flying = calls as i64 * CALL_MS / SINGLES_IN_AIR_MAX as i64;
+    match budget.allowed(purse) {
+        None => Some(flying),
+        Some(0) => (calls == 0).then_some(0),
+        Some(allowed) => {
+            let waits = calls.saturating_sub(1) / allowed;
+            Some(flying.max(waits as i64 * budget.period_ms(purse)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::{Kept, Part};
+    use crate::config::Period;
+
+    fn forecast(mode: Bulk, records: &[(Kind, usize, usize, bool)]) -> Forecast {
+        let part = Part {
+            share: 0.5,
+            stores: 1,
+            period: Period::Minute,
+        };
+        let mut forecaster = Forecaster::new(mode);
+        for &(kind, count, bytes, history) in records {
+            for _ in 0..count {
+                forecaster.upsert(kind, bytes, history);
+            }
+        }
+        forecaster.finish(&Budget::new(part, Kept::default(), &[], 0))
+    }
+
+    #[track_caller]
+    fn check(mode: Bulk, records: &[(Kind, usize, usize, bool)], expected: &[(&str, u64)]) {
+        let found = forecast(mode, records);
+        let by: Vec<(&str, u64)> = found.by.iter().map(|(k, n)| (k.as_str(), *n)).collect();
+        assert_eq!(by, expected);
+    }
+
+    #[test]
+    fn few_go_by_singles_and_many_by_bulk() {
+        let few = [("POST /v1/customers", 10)];
+        check(Bulk::Auto, &[(Kind::Customers, 10, 300, false)], &few);
+        let many = [("POST /v1/customers/bulk/async", 1)];
+        check(Bulk::Auto, &[(Kind::Customers, 1_000, 300, false)], &many);
+        check(Bulk::Always, &[(Kind::Customers, 1, 300, false)], &many);
+        let never = [("POST /v1/products", 50)];
+        check(Bulk::Never, &[(Kind::Products, 50, 300, false)], &never);
+    }
+
+    #[test]
+    fn bodies_are_cut_by_bytes_and_a_small_rest_goes_by_singles() {
+        check(
+            Bulk::Auto,
+            &[(Kind::Products, 25, 1_000_000, false)],
+            &[
+                ("POST /v1/products", 5),
+                ("POST /v1/products/bulk/async", 2),
+            ],
+        );
+        check(
+            Bulk::Auto,
+            &[(Kind::Orders, 10_000, 400, true)],
+            &[("POST /v1/orders/import", 5)],
+        );
+    }
+
+    #[test]
+    fn skus_and_live_orders_go_one_by_one() {
+        check(
+            Bulk::Auto,
+            &[(Kind::Skus, 30, 200, false), (Kind::Orders, 20, 400, false)],
+            &[("POST /v1/orders", 20), ("POST /v1/products/{id}/skus", 30)],
+        );
+    }
+}

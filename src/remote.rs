@@ -1,0 +1,292 @@
+//! One call over the network: TLS, headers, credentials, time-outs; request → answer, or "none".
+//!
+//! Knows nothing of what an answer means. No key, content or secret stands in what it says of a
+//! failure. Redirects are never followed, nothing of the environment sets a proxy, and a certificate
+//! is always checked.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Mutex, Once, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::redirect;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::wire::{
+    ANSWER_BYTES_MAX, Answer, Call, Limits, Method, NoAnswer, Response, http_date_ms,
+};
+
+/// How long a connection may take to stand.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Idle connections to the one host.
+const IDLE_MAX: usize = 8;
+
+/// What names the project, and opens it.
+#[derive(Clone)]
+pub struct Credentials {
+    pub app_id: SecretString,
+    pub app_token: SecretString,
+}
+
+/// Reads the credentials; `Err`: why not, in words without a secret.
+pub type CredentialsSource = Box<dyn Fn() -> Result<Credentials, String> + Send + Sync>;
+
+/// A call on its way.
+pub type Sending<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+/// Carries calls to the remote: over the network, or, in a simulation, to a stand-in in-process.
+pub trait Carrier: Send + Sync {
+    fn send(&self, call: Call) -> Sending<'_>;
+}
+
+/// How the remote is reached.
+#[derive(Clone, Debug)]
+pub struct Way {
+    /// Without a slash at the end.
+    pub url: String,
+    /// For a whole call, its body and its answer.
+    pub timeout: Duration,
+    pub proxy: Option<String>,
+    /// Certificates beside the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Over the network.
+pub struct Http {
+    client: reqwest::Client,
+    url: String,
+    source: CredentialsSource,
+    /// As last read; `None`: to be read again, since they were refused or never read.
+    credentials: Mutex<Option<Credentials>>,
+}
+
+impl Http {
+    /// `Err`: in words for a person; the configuration is to blame.
+    pub fn new(way: &Way, source: CredentialsSource) -> Result<Http, String> {
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| {
+            // Another part of the process may have been first; then its choice holds.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        });
+        let mut builder = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT.min(way.timeout))
+            .timeout(way.timeout)
+            .pool_max_idle_per_host(IDLE_MAX)
+            .tcp_nodelay(true)
+            .user_agent(concat!("tillsync/", env!("CARGO_PKG_VERSION")));
+        if let Some(proxy) = &way.proxy {
+            let proxy = reqwest::Proxy::all(proxy)
+                .map_err(|_| "`api.proxy` is no address of a proxy".to_owned())?;
+            builder = builder.proxy(proxy);
+        }
+        if let Some(file) = &way.ca_file {
+            let pem = std::fs::read(file)
+                .map_err(|e| format!("{}: cannot be read ({})", file.display(), e.kind()))?;
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+                .map_err(|_| format!("{}: holds no certificate", file.display()))?;
+            builder = builder.tls_certs_merge(certificates);
+        }
+        let client = builder
+            .build()
+            .map_err(|e| format!("no calls can be made: {}", cause(&e)))?;
+        Ok(Http {
+            client,
+            url: way.url.clone(),
+            source,
+            credentials: Mutex::new(None),
+        })
+    }
+
+    fn credentials(&self) -> Result<Credentials, String> {
+        let mut kept = self
+            .credentials
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(credentials) = &*kept {
+            return Ok(credentials.clone());
+        }
+        let read = (self.source)()?;
+        *kept = Some(read.clone());
+        Ok(read)
+    }
+
+    /// They were refused: mended ones are taken at the next call, without a restart.
+    fn forget_credentials(&self) {
+        *self
+            .credentials
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    async fn call(&self, call: Call) -> Answer {
+        let credentials = match self.credentials() {
+            Ok(credentials) => credentials,
+            Err(reason) => return Answer::NoCredentials(reason),
+        };
+        let mut headers = HeaderMap::new();
+        for (name, secret) in [
+            ("x-app-id", &credentials.app_id),
+            ("x-app-token", &credentials.app_token),
+        ] {
+            let Ok(mut value) = HeaderValue::from_str(secret.expose_secret()) else {
+                return Answer::NoCredentials("they hold characters that no header can".into());
+            };
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        let method = match call.endpoint.method() {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let mut request = self
+            .client
+            .request(method, format!("{}{}", self.url, call.path))
+            .headers(headers);
+        if let Some(body) = call.body {
+            request = request
+                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                .body(body);
+        }
+        match request.send().await {
+            Ok(response) => {
+                if matches!(response.status().as_u16(), 401 | 403) {
+                    self.forget_credentials();
+                }
+                read(response).await
+            }
+            Err(error) => Answer::None(NoAnswer {
+                left: !error.is_connect() && !error.is_builder(),
+                why: why(&error),
+            }),
+        }
+    }
+}
+
+impl Carrier for Http {
+    fn send(&self, call: Call) -> Sending<'_> {
+        Box::pin(self.call(call))
+    }
+}
+
+async fn read(mut response: reqwest::Response) -> Answer {
+    let status = response.status().as_u16();
+    let limits = limits(response.headers());
+    let media = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|media| media.trim().to_ascii_lowercase())
+        .unwrap_or_default();
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > ANSWER_BYTES_MAX => {
+                return Answer::None(NoAnswer {
+                    left: true,
+                    why: "the answer was longer than any of the API's".into(),
+                });
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => break,
+            Err(error) => {
+                return Answer::None(NoAnswer {
+                    left: true,
+                    why: format!("the answer broke off: {}", why(&error)),
+                });
+            }
+        }
+    }
+    Answer::Got(Response {
+        status,
+        limits,
+        media,
+        body,
+    })
+}
+
+fn limits(headers: &HeaderMap) -> Limits {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    Limits {
+        limit: text("x-rate-limit-limit").and_then(|t| t.trim().parse().ok()),
+        remaining: text("x-rate-limit-remaining").and_then(|t| t.trim().parse().ok()),
+        retry: text("x-rate-limit-retry").and_then(|t| t.trim().parse().ok()),
+        retry_after: text(RETRY_AFTER.as_str()).map(str::to_owned),
+        kind: text("x-rate-limit-type").map(|t| t.trim().to_owned()),
+        date: text(DATE.as_str()).and_then(http_date_ms),
+    }
+}
+
+/// Why there is no answer: in our own words, since the library's name the URL, and so the key.
+fn why(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        let what = if error.is_connect() {
+            "connection"
+        } else {
+            "answer"
+        };
+        return format!("no {what} within the time set");
+    }
+    cause(error)
+}
+
+/// The last cause of a chain that says something known.
+fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut known = None;
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            known = match io.kind() {
+                std::io::ErrorKind::ConnectionRefused => Some("the connection was refused"),
+                std::io::ErrorKind::ConnectionReset => Some("the connection was reset"),
+                std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::BrokenPipe => {
+                    Some("the connection was closed")
+                }
+                std::io::ErrorKind::UnexpectedEof => Some("the connection was closed early"),
+                std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => {
+                    Some("there is no way to the network")
+                }
+                std::io::ErrorKind::TimedOut => Some("the connection timed out"),
+                _ => known,
+            };
+        }
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return tls_cause(tls);
+        }
+        let text = error.to_string();
+        if text.contains("dns error") || text.contains("failed to lookup") {
+            known = Some("the host's name could not be resolved");
+        }
+        cause = error.source();
+    }
+    known.unwrap_or("the call failed on the way").to_owned()
+}
+
+fn tls_cause(error: &rustls::Error) -> String {
+    use rustls::CertificateError::*;
+    let rustls::Error::InvalidCertificate(certificate) = error else {
+        return "no encrypted connection came about".into();
+    };
+    let what = match certificate {
+        Expired | ExpiredContext { .. } => "it has expired",
+        NotValidYet | NotValidYetContext { .. } => {
+            "it is not valid yet, so this host's clock is wrong"
+        }
+        UnknownIssuer => "nobody that this host trusts has signed it (see `api.ca_file`)",
+        NotValidForName | NotValidForNameContext { .. } => "it is another host's",
+        Revoked => "it was revoked",
+        _ => "it is not valid",
+    };
+    format!("the remote's certificate was refused: {what}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,461 @@
+//! One record that may go: what is stored of it, and of the parents that it names.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::Look;
+use crate::kind::Kind;
+use crate::plan::{Parent, Parents, Readiness, readiness};
+use crate::record::{CLEARED, Content, Fingerprint, GONE, Item, Op, Patch};
+use crate::store::edit::{self, PART_CONSENTS, PART_RECORD, Shapes};
+use crate::store::files::damaged;
+use crate::store::{Result, files};
+
+/// A record that is due, as it is now.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    pub kind: Kind,
+    /// Its consents alone.
+    pub consents: bool,
+    pub id: i64,
+    pub key: String,
+    /// The change that a flight would carry, and the fingerprint that it would acknowledge.
+    pub seq: i64,
+    pub fingerprint: Fingerprint,
+    pub acked: Option<Fingerprint>,
+    pub content: Content,
+    /// The API's own id.
+    pub remote_id: Option<String>,
+    pub readiness: Readiness,
+    /// A SKU's product, where it stands now.
+    pub product: Option<Named>,
+    /// It has to be deleted at the remote: for good, or before it is made again.
+    pub delete: Option<Delete>,
+    /// An order of a history folder.
+    pub history: bool,
+    pub attempts: u32,
+    pub odd: u32,
+    /// Bytes of the file's row lie in a body's half with this number.
+    pub body: Option<i64>,
+    /// An earlier bulk body that carried it has an unknown outcome.
+    pub bound: bool,
+}
+
+/// A deletion at the remote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delete {
+    /// A SKU's product, where the remote has it.
+    pub product: Option<Named>,
+    /// It stands here, and is made again afterwards.
+    pub first: bool,
+}
+
+/// A record that is named, with the API's own id where it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    pub key: String,
+    pub remote_id: Option<String>,
+    /// As far as the store knows, the remote has it.
+    pub there: bool,
+}
+
+/// Flights whose outcome is unknown.
+pub(super) struct Unknown {
+    flights: Vec<UnknownFlight>,
+}
+
+struct UnknownFlight {
+    id: i64,
+    kind: i64,
+    part: i64,
+    quiet: i64,
+    of_many: bool,
+}
+
+impl Unknown {
+    pub fn read(c: &Connection) -> Result<Unknown> {
+        let mut statement = c.prepare_cached(
+            "SELECT id, kind, part, quiet, channel FROM flight WHERE state = 'unknown'",
+        )?;
+        let flights = statement
+            .query_map([], |row| {
+                let channel: String = row.get(4)?;
+                Ok(UnknownFlight {
+                    id: row.get(0)?,
+                    kind: row.get(1)?,
+                    part: row.get(2)?,
+                    quiet: row.get(3)?,
+                    of_many: channel == super::channel::BULK || channel == super::channel::IMPORT,
+                })
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(Unknown { flights })
+    }
+
+    /// Whether a bulk body of the kind may still be worked off.
+    pub fn binds(&self, kind: Kind) -> bool {
+        let code = kind.code();
+        self.flights.iter().any(|f| f.of_many && f.kind == code)
+    }
+
+    /// Until when other content of a record has to wait, and whether it is bound to bulk.
+    fn of(
+        &self,
+        c: &Connection,
+        kind: Kind,
+        part: i64,
+        id: i64,
+        print: &Fingerprint,
+        now: i64,
+    ) -> Result<(Option<i64>, bool)> {
+        let (mut until, mut bound) = (None, false);
+        for flight in &self.flights {
+            if flight.kind != kind.code() || flight.part != part {
+                continue;
+            }
+            let carried: Option<Fingerprint> = c
+                .prepare_cached(
+                    "SELECT fingerprint FROM flight_item WHERE flight = ?1 AND id = ?2",
+                )?
+                .query_row(params![flight.id, id], |row| row.get(0))
+                .optional()?;
+            let Some(carried) = carried else { continue };
+            bound |= flight.of_many;
+            if carried != *print && flight.quiet > now {
+                until = until.max(Some(flight.quiet));
+            }
+        }
+        Ok((until, bound))
+    }
+}
+
+/// What is looked at, and goes on.
+pub(super) struct Walk<'a> {
+    pub look: &'a Look,
+    pub unknown: Unknown,
+    history: HashSet<i64>,
+    shapes: Shapes,
+    /// When the next of those that were passed over may go.
+    pub next: Option<i64>,
+}
+
+pub(super) enum Step {
+    On,
+    Stop,
+}
+
+const DUE: &str = "
+    SELECT p.id, p.attempts, p.odd, p.body, d.source_id, d.shape, d.vals, d.remote_id,
+           r.seq, r.folder, r.gone, r.fingerprint, r.acked, r.acked_seq
+    FROM pending p CROSS JOIN document d ON d.id = p.id
+      CROSS JOIN record r ON r.kind = p.kind AND r.source_id = d.source_id
+    WHERE p.kind = ?1 AND p.part = ?2 AND p.flight IS NULL AND p.next_try <= ?3
+      AND (?4 IS NULL OR p.body = ?4)
+      AND p.file NOT IN (SELECT id FROM file WHERE state = 'reading')
+    ORDER BY p.id";
+
+impl<'a> Walk<'a> {
+    pub fn new(c: &Connection, look: &'a Look) -> Result<Walk<'a>> {
+        let mut statement = c.prepare_cached("SELECT id, name FROM folder")?;
+        let mut rows = statement.query([])?;
+        let mut history = HashSet::new();
+        while let Some(row) = rows.next()? {
+            if look.history.contains(&row.get::<_, String>(1)?) {
+                history.insert(row.get(0)?);
+            }
+        }
+        Ok(Walk {
+            look,
+            unknown: Unknown::read(c)?,
+            history,
+            shapes: Shapes::default(),
+            next: None,
+        })
+    }
+
+    /// Calls `each` for the records that are due, in the order of their arrival; those that wait for
+    /// a parent or for a quiet time are passed over. `body`: of one half alone.
+    pub fn each(
+        &mut self,
+        c: &Connection,
+        kind: Kind,
+        consents: bool,
+        body: Option<i64>,
+        each: &mut dyn FnMut(Candidate) -> Result<Step>,
+    ) -> Result<()> {
+        let part = if consents { PART_CONSENTS } else { PART_RECORD };
+        let mut statement = c.prepare_cached(DUE)?;
+        let mut rows = statement.query(params![kind.code(), part, self.look.now, body])?;
+        while let Some(row) = rows.next()? {
+            let Some(candidate) = self.candidate(c, kind, consents, row)? else {
+                continue;
+            };
+            if let Step::Stop = each(candidate)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn candidate(
+        &mut self,
+        c: &Connection,
+        kind: Kind,
+        consents: bool,
+        row: &Row<'_>,
+    ) -> Result<Option<Candidate>> {
+        let fields = self.shapes.fields(c, row.get(5)?)?;
+        let vals = row.get_ref(6)?.as_str().map_err(rusqlite::Error::from)?;
+        let content = Content::decode(&fields, vals).ok_or_else(|| damaged("a document"))?;
+        let folder: i64 = row.get(9)?;
+        let gone: bool = row.get(10)?;
+        let mut candidate = Candidate {
+            kind,
+            consents,
+            id: row.get(0)?,
+            attempts: row.get(1)?,
+            odd: row.get(2)?,
+            body: row.get(3)?,
+            key: row.get(4)?,
+            remote_id: row.get(7)?,
+            seq: row.get(8)?,
+            fingerprint: row.get(11)?,
+            acked: row.get(12)?,
+            content,
+            readiness: Readiness::Go,
+            product: None,
+            delete: None,
+            history: kind == Kind::Orders && self.history.contains(&folder),
+            bound: false,
+        };
+        let acked_seq: Option<i64> = row.get(13)?;
+        if consents {
+            if !self.consents(c, &mut candidate)? {
+                return Ok(None);
+            }
+        } else {
+            self.parents(c, &mut candidate, gone)?;
+            self.deletion(c, &mut candidate, gone, acked_seq)?;
+        }
+        let part = if consents { PART_CONSENTS } else { PART_RECORD };
+        let (quiet, bound) = self.unknown.of(
+            c,
+            kind,
+            part,
+            candidate.id,
+            &candidate.fingerprint,
+            self.look.now,
+        )?;
+        candidate.bound = bound;
+        if let Some(quiet) = quiet {
+            self.next = Some(self.next.map_or(quiet, |next| next.min(quiet)));
+            return Ok(None);
+        }
+        Ok((candidate.readiness != Readiness::Wait).then_some(candidate))
+    }
+
+    /// Consents go after their customer is there. `false`: not now.
+    fn consents(&self, c: &Connection, candidate: &mut Candidate) -> Result<bool> {
+        let known: Option<(Fingerprint, Option<Fingerprint>)> = c
+            .prepare_cached("SELECT fingerprint, acked FROM consent WHERE id = ?1")?
+            .query_row([candidate.id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((fingerprint, acked)) = known else {
+            candidate.readiness = Readiness::Done;
+            return Ok(true);
+        };
+        candidate.fingerprint = fingerprint;
+        candidate.acked = acked;
+        Ok(parent(c, candidate.kind, &candidate.key)?.0 == Parent::There)
+    }
+
+    fn parents(&self, c: &Connection, candidate: &mut Candidate, gone: bool) -> Result<()> {
+        let mut parents = Parents::default();
+        match candidate.kind {
+            Kind::Products | Kind::Customers => return Ok(()),
+            Kind::Skus => {
+                let key = match gone {
+                    true => last_value(c, candidate.id, candidate.seq, "product")?,
+                    false => text(&candidate.content, "product"),
+                };
+                if let Some(key) = key {
+                    let (state, remote_id) = parent(c, Kind::Products, &key)?;
+                    parents.product = Some(state);
+                    candidate.product = Some(Named {
+                        key,
+                        remote_id,
+                        there: state == Parent::There,
+                    });
+                }
+            }
+            Kind::Orders if gone => {}
+            Kind::Orders => {
+                if let Some(key) = text(&candidate.content, "customer.source_id") {
+                    parents.customer = Some(parent(c, Kind::Customers, &key)?.0);
+                }
+                parents.item_on_its_way = item_on_its_way(c, &candidate.content)?;
+            }
+        }
+        candidate.readiness = readiness(candidate.kind, gone, parents);
+        Ok(())
+    }
+
+    /// Whether the remote has to delete it, for good or before it is made again.
+    fn deletion(
+        &self,
+        c: &Connection,
+        candidate: &mut Candidate,
+        gone: bool,
+        acked_seq: Option<i64>,
+    ) -> Result<()> {
+        if gone {
+            candidate.delete = Some(Delete {
+                product: candidate.product.clone(),
+                first: false,
+            });
+            return Ok(());
+        }
+        // An order cannot be deleted at the remote; a new record was never deleted.
+        if candidate.kind == Kind::Orders || candidate.seq == candidate.id {
+            return Ok(());
+        }
+        if acked_seq.is_none() && !edit::ever_sent(c, candidate.id)? {
+            return Ok(());
+        }
+        let Some((seq, product)) = broken_off(c, candidate, acked_seq.unwrap_or(0))? else {
+            return Ok(());
+        };
+        let product = match product {
+            Some(key) => {
+                let (state, remote_id) = parent(c, Kind::Products, &key)?;
+                // The old product took it along.
+                if state == Parent::Gone {
+                    return Ok(());
+                }
+                Some(Named {
+                    key,
+                    remote_id,
+                    there: state == Parent::There,
+                })
+            }
+            None => None,
+        };
+        candidate.seq = seq;
+        candidate.fingerprint = GONE;
+        candidate.delete = Some(Delete {
+            product,
+            first: true,
+        });
+        candidate.readiness = Readiness::Go;
+        Ok(())
+    }
+}
+
+/// The newest change since `acked_seq` that ended what the remote has: a deletion, or a SKU's move to
+/// another product; with the product where the remote has it.
+fn broken_off(
+    c: &Connection,
+    candidate: &Candidate,
+    acked_seq: i64,
+) -> Result<Option<(i64, Option<String>)>> {
+    let (mut seq, mut found) = (candidate.seq, None);
+    while seq > acked_seq && seq != candidate.id {
+        let (prev, op, patch): (i64, i64, String) = c
+            .prepare_cached("SELECT prev, op, patch FROM change WHERE seq = ?1")?
+            .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let op = Op::from_code(op).ok_or_else(|| damaged("a change"))?;
+        let moved = candidate.kind == Kind::Skus;
+        if op == Op::Deleted || moved {
+            let patch = Patch::from_json(&patch).ok_or_else(|| damaged("a change's patch"))?;
+            let product = patch
+                .fields
+                .get("product")
+                .and_then(|(from, _)| from.as_deref())
+                .and_then(unquote);
+            if op == Op::Deleted || (op == Op::Updated && product.is_some()) {
+                // The oldest names the product that the remote has; the newest ends the series.
+                let newest = found.map_or(seq, |(newest, _)| newest);
+                found = Some((newest, product));
+            }
+        }
+        seq = prev;
+    }
+    Ok(found)
+}
+
+/// What a field was before the record was deleted.
+fn last_value(c: &Connection, id: i64, mut seq: i64, field: &str) -> Result<Option<String>> {
+    while seq != id {
+        let (prev, patch): (i64, String) = c
+            .prepare_cached("SELECT prev, patch FROM change WHERE seq = ?1")?
+            .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let patch = Patch::from_json(&patch).ok_or_else(|| damaged("a change's patch"))?;
+        if let Some((Some(from), _)) = patch.fields.get(field) {
+            return Ok(unquote(from));
+        }
+        seq = prev;
+    }
+    Ok(None)
+}
+
+fn text(content: &Content, field: &str) -> Option<String> {
+    content
+        .get(field)
+        .filter(|json| *json != CLEARED)
+        .and_then(unquote)
+}
+
+fn unquote(json: &str) -> Option<String> {
+    serde_json::from_str(json).ok()
+}
+
+/// What is known of a record that another one names, and the API's own id for it.
+pub(super) fn parent(c: &Connection, kind: Kind, key: &str) -> Result<(Parent, Option<String>)> {
+    let Some(stored) = edit::stored(c, kind, key)? else {
+        return Ok((Parent::Unknown, None));
+    };
+    let waits = |sql: &str| -> Result<bool> {
+        Ok(c.prepare_cached(sql)?
+            .query_row(params![kind.code(), stored.id], |row| row.get(0))?)
+    };
+    let state = if waits(
+        "SELECT EXISTS(SELECT 1 FROM pending WHERE kind = ?1 AND part = 0 AND id = ?2)",
+    )? {
+        Parent::OnItsWay
+    } else if stored.gone {
+        Parent::Gone
+    } else if waits("SELECT EXISTS(SELECT 1 FROM parked WHERE kind = ?1 AND part = 0 AND id = ?2)")?
+    {
+        Parent::Parked
+    } else {
+        Parent::There
+    };
+    let remote_id = c
+        .prepare_cached("SELECT remote_id FROM document WHERE id = ?1")?
+        .query_row([stored.id], |row| row.get(0))?;
+    Ok((state, remote_id))
+}
+
+fn item_on_its_way(c: &Connection, content: &Content) -> Result<bool> {
+    let items: Vec<Item> = content
+        .get("items")
+        .and_then(|items| serde_json::from_str(items).ok())
+        .unwrap_or_default();
+    for item in items {
+        let Some(key) = item.source_id else { continue };
+        let kind = match item.kind.as_deref() {
+            Some("sku") => Kind::Skus,
+            _ => Kind::Products,
+        };
+        if parent(c, kind, &key)?.0 == Parent::OnItsWay {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A kind by its code.
+pub(super) fn kind_of(code: i64) -> Result<Kind> {
+    files::kind(code)
+}
