@@ -62,22 +62,8 @@ fn write(path: &Path, rows: usize, changed_every: usize) {
 
 /// In a process of its own, so that its peak is its own.
 fn take_in(dir: &Path) {
-    let mut folder = Folder::with_defaults("drop", &dir.join("drop"), Kind::Customers);
-    folder.settle = Duration::ZERO;
-    let mut config = Config::with_defaults("bench", &dir.join("state"));
-    config.folders = vec![folder];
-    let store = Store::open(&dir.join("state")).expect("the store opens");
-    let presets = Presets::load(&[]).expect("the embedded presets are sound");
-    let control = Control::new().expect("the system gives descriptors");
+    let (site, control) = open(dir);
     let begun = Instant::now();
-    let site = Site::new(
-        Arc::new(config),
-        Arc::new(presets),
-        store,
-        Arc::new(SystemClock),
-        "Europe/Paris",
-    )
-    .expect("the store is there");
     let taken = sync_once(site, &control).expect("the files are taken in");
     let seconds = begun.elapsed().as_secs_f64();
     println!(
@@ -88,6 +74,60 @@ fn take_in(dir: &Path) {
         taken.unchanged,
         taken.rejected
     );
+}
+
+/// How long a complete file of a hundred rows takes from its rename to being stored.
+fn latency(dir: &Path) {
+    let (site, control) = open(dir);
+    let store = site.store.clone();
+    let stop = control.clone();
+    let daemon = std::thread::spawn(move || tillsync::intake::run(site, &control));
+    let mut waits: Vec<Duration> = Vec::new();
+    for n in 0..20 {
+        let there = dir.join("there.csv");
+        let name = format!("latency-{n}.csv");
+        let mut out = BufWriter::new(fs::File::create(&there).expect("the folder is there"));
+        writeln!(out, "{HEADER}").expect("a file takes all that is written");
+        (0..100).for_each(|i| row(10_000_000 + n * 100 + i, &mut out, false));
+        drop(out);
+        let begun = Instant::now();
+        fs::rename(&there, dir.join("drop").join(&name)).expect("it is renamed in");
+        let is_stored = || {
+            let row = store.file_by_name("drop", &name).ok().flatten();
+            row.is_some_and(|row| row.stored.is_some())
+        };
+        while !is_stored() && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        waits.push(begun.elapsed());
+    }
+    stop.stop();
+    let _ = daemon.join();
+    waits.sort();
+    println!(
+        "a file of 100 rows, from its rename to stored: median {} ms, slowest {} ms (goal 50)",
+        waits[waits.len() / 2].as_millis(),
+        waits[waits.len() - 1].as_millis()
+    );
+}
+
+fn open(dir: &Path) -> (Site, Control) {
+    let mut folder = Folder::with_defaults("drop", &dir.join("drop"), Kind::Customers);
+    folder.settle = Duration::ZERO;
+    let mut config = Config::with_defaults("bench", &dir.join("state"));
+    config.folders = vec![folder];
+    let store = Store::open(&dir.join("state")).expect("the store opens");
+    let presets = Presets::load(&[]).expect("the embedded presets are sound");
+    let control = Control::new().expect("the system gives descriptors");
+    let site = Site::new(
+        Arc::new(config),
+        Arc::new(presets),
+        store,
+        Arc::new(SystemClock),
+        "Europe/Paris",
+    )
+    .expect("the store is there");
+    (site, control)
 }
 
 fn peak_kib() -> u64 {
@@ -184,4 +224,5 @@ fn main() {
     run(dir.path(), "one in a hundred changed", import);
     drop_in(1);
     run(dir.path(), "all changed", import);
+    latency(dir.path());
 }

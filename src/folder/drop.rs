@@ -263,6 +263,9 @@ impl Folders {
         if folder.place.as_ref().map(|p| p.identity) != there || there.is_none() {
             self.find_place(index, now);
         }
+        if self.list[index].unwatched.is_some() {
+            self.rewatch(index);
+        }
         let folder = &mut self.list[index];
         let Some(place) = &folder.place else {
             folder.next_scan = now + GONE_AGAIN_MS;
@@ -392,15 +395,11 @@ impl Folder {
     }
 
     /// This file, as it is, was taken or is held: it is not offered again unless it changes.
-    pub fn mark_known(&mut self, stat: Stat) {
+    pub fn mark_known(&mut self, name: &OsStr, stat: Stat) {
         self.known.insert(one_link(stat));
-        let of_it: Vec<OsString> = (self.ready.iter())
-            .map(|(.., name)| name)
-            .filter(|name| self.files[*name].story.stat().map(one_link) == Some(one_link(stat)))
-            .cloned()
-            .collect();
-        for name in of_it {
-            self.set(&name, None, None, None);
+        let seen = self.files.get(name).and_then(|seen| seen.story.stat());
+        if seen.map(one_link) == Some(one_link(stat)) {
+            self.set(name, None, None, None);
         }
     }
 
@@ -466,8 +465,9 @@ impl Folder {
 
     /// The first of those that wait for something but time, and why.
     pub fn why_waiting(&self) -> Option<(OsString, String)> {
-        let waits = |(name, seen): (&OsString, &Seen)| Some((name.clone(), seen.why.clone()?));
-        self.files.iter().filter_map(waits).min()
+        let waiting = self.files.iter().filter(|(_, seen)| seen.why.is_some());
+        let (name, seen) = waiting.min_by(|a, b| a.0.cmp(b.0))?;
+        Some((name.clone(), seen.why.clone()?))
     }
 
     /// Files that no pattern matches: how many, and some of their names.
@@ -569,10 +569,13 @@ impl Folder {
     }
 
     fn look_at_due(&mut self, now: Moment) {
-        while let Some((moment, name)) = self.due.first()
-            && *moment <= now
-        {
-            let name = name.clone();
+        while self.due.first().is_some_and(|(moment, _)| *moment <= now) {
+            let Some((_, name)) = self.due.pop_first() else {
+                return;
+            };
+            if let Some(seen) = self.files.get_mut(&name) {
+                seen.due = None;
+            }
             self.settle(&name, now);
         }
     }

@@ -25,6 +25,8 @@ const AGAIN_MS: Moment = 5_000;
 const BREATH_MS: Moment = 10;
 /// What `status` reads is not written more often.
 const SAVE_MS: i64 = 1_000;
+/// While files are taken, what waits is counted not more often.
+const SHOW_MS: i64 = 200;
 /// An archived file that grows within this time is read again.
 const GROWS_MS: Moment = 3_600_000;
 /// Archived files that are watched for it.
@@ -166,7 +168,7 @@ impl Intake {
         let now = self.now();
         let did = self.look_and_step(now);
         let did = self.settle_errors(did, now)?;
-        self.show();
+        self.show(did);
         Ok(did)
     }
 
@@ -312,7 +314,9 @@ impl Intake {
         self.open = self.site.store.open_files()?;
         for row in &self.open {
             if let Some(index) = self.folders.position(&row.folder).filter(|_| !row.by_hand) {
-                self.folders.get_mut(index).mark_known(stat_of(row));
+                self.folders
+                    .get_mut(index)
+                    .mark_known(OsStr::from_bytes(&row.raw_name), stat_of(row));
             }
         }
         let open: HashSet<i64> = self.open.iter().map(|row| row.id).collect();
@@ -452,7 +456,9 @@ impl Intake {
             }
         };
         if settings.after == After::Leave && self.was_left(&settings, &ready.name, &claimed)? {
-            self.folders.get_mut(ready.folder).mark_known(claimed.stat);
+            self.folders
+                .get_mut(ready.folder)
+                .mark_known(&ready.name, claimed.stat);
             return Ok(());
         }
         self.ensure_room(&claimed.stat)?;
@@ -473,7 +479,9 @@ impl Intake {
         let name = folder::shown(&ready.name);
         self.board
             .settle_notices("unreadable_by_us", &settings.name, &name);
-        self.folders.get_mut(ready.folder).mark_known(claimed.stat);
+        self.folders
+            .get_mut(ready.folder)
+            .mark_known(&ready.name, claimed.stat);
         let row = self.row(id)?;
         self.take(&settings, row, claimed)
     }
@@ -626,7 +634,7 @@ impl Intake {
                 self.board
                     .settle_notices("not_moved", &settings.name, &row.name);
                 if settings.after == After::Leave && row.state == FileState::Stored {
-                    self.folders.get_mut(index).mark_known(stat_of(&row));
+                    self.folders.get_mut(index).mark_known(&name, stat_of(&row));
                 } else {
                     self.folders.get_mut(index).forget_known(stat_of(&row));
                 }
@@ -817,8 +825,13 @@ impl Intake {
         self.reload()
     }
 
-    fn show(&mut self) {
+    /// Counting what waits takes its time where thousands do: not after each file, but when there is
+    /// nothing to do, or now and then.
+    fn show(&mut self, is_busy: bool) {
         let utc = self.site.clock.utc_ms();
+        if is_busy && (utc - self.board.turned).abs() < SHOW_MS {
+            return;
+        }
         let before = std::mem::take(&mut self.board.folders);
         self.board.folders = (0..self.folders.iter().count())
             .map(|index| self.status_of(index, &before, utc))

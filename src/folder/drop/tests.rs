@@ -53,7 +53,7 @@ impl Stage {
         let mut names = Vec::new();
         while let Some(ready) = self.folders.next(|_| true) {
             names.push(names::shown(&ready.name));
-            self.folders.get_mut(0).mark_known(ready.stat);
+            self.folders.get_mut(0).mark_known(&ready.name, ready.stat);
         }
         names.join(" ")
     }
@@ -132,7 +132,7 @@ fn of_several_found_at_once_the_oldest_is_first_then_the_name() {
     let mut names = Vec::new();
     while let Some(ready) = folders.next(|_| true) {
         names.push(names::shown(&ready.name));
-        folders.get_mut(0).mark_known(ready.stat);
+        folders.get_mut(0).mark_known(&ready.name, ready.stat);
     }
     assert_eq!(names, ["c.csv", "a.csv", "b.csv"]);
 }
