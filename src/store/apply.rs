@@ -21,8 +21,8 @@ use crate::record::{Act, Batch, BatchRow, CLEARED, Content, GONE, Op, Shape};
 use crate::reject::Reject;
 
 /// Rows, and bytes of their text, that are kept to be sorted together.
-const KEPT_ROWS_MAX: usize = 32_768;
-const KEPT_BYTES_MAX: usize = 8 << 20;
+const KEPT_ROWS_MAX: usize = 24_576;
+const KEPT_BYTES_MAX: usize = 6 << 20;
 
 /// Lines of a member fit into these bits of a stored line; above them stands the member's number.
 const LINE_BITS: u32 = 40;
@@ -183,7 +183,10 @@ impl Applier {
             batch.clear();
             return Ok(());
         }
-        self.kept.push(mem::take(batch));
+        let mut kept = mem::take(batch);
+        kept.text.shrink_to_fit();
+        kept.rows.shrink_to_fit();
+        self.kept.push(kept);
         let rows: usize = self.kept.iter().map(|batch| batch.rows.len()).sum();
         let bytes: usize = self.kept.iter().map(|batch| batch.text.len()).sum();
         if rows >= KEPT_ROWS_MAX || bytes >= KEPT_BYTES_MAX {
