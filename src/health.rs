@@ -1,72 +1,74 @@
-//! What the loops tell of themselves while they work: when each last took a step, and counts that no
-//! table keeps. Atomics alone; whoever asks (page, watchdog, heartbeat) reads them at any moment.
+//! Whether the parts of the daemon that have work take steps, and the counts that they keep of
+//! themselves. Whoever asks (page, watchdog, heartbeat) may ask at any moment, and seldom.
 //!
-//! Knows neither what the loops do nor who asks. Time is that since the start, by the monotonic clock.
+//! Knows neither what the parts do nor who asks: each is a name and a question.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A loop that is at work and takes no step for so long stands still. Longer than a fsync of 30 s
+/// A part that is at work and takes no step for so long stands still. Longer than a fsync of 30 s
 /// behind a request with all its time-outs.
 pub const STILL_AFTER: Duration = Duration::from_secs(180);
 
-/// Resting; any other value is the time of its last step.
-const RESTS: i64 = -1;
-
-#[derive(Debug)]
-pub struct Health {
-    begun: Instant,
-    pub intake: Pulse,
-    pub delivery: Pulse,
-    /// The thread that writes the store.
-    pub writer: Pulse,
-    /// The database is open, and all folders that are there are watched.
-    ready: AtomicBool,
-    pub meters: Meters,
-}
-
-/// One loop's.
-#[derive(Debug)]
-pub struct Pulse {
-    begun: Instant,
-    last: AtomicI64,
+/// What a part says when it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pulse {
+    /// There is nothing to do, or nothing may be done: away, paused, over the limit.
+    Rests,
+    /// It is at work, and this many steps have been taken: batches, requests, turns. Never fewer than before.
+    Works(u64),
 }
 
 /// Numbers since the start that only grow, for metrics.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meters {
-    /// Rows read from files, whatever became of them.
-    pub rows: AtomicU64,
-    pub rejected_rows: AtomicU64,
-    /// Records that the remote acknowledged.
-    pub delivered: AtomicU64,
-    /// Answers by their status: 1xx or none, 2xx, 3xx, 4xx, 5xx.
-    pub answers: [AtomicU64; 5],
+    pub calls: u64,
+    /// Records that the remote acknowledged, and refused.
+    pub delivered: u64,
+    pub parked: u64,
     /// Times that the system forgot events, and folders were listed again.
-    pub watch_overflows: AtomicU64,
+    pub watch_overflows: u64,
 }
 
-impl Default for Health {
-    fn default() -> Health {
-        Health::new()
-    }
+#[derive(Default)]
+pub struct Health {
+    watched: Mutex<Vec<Watched>>,
+    meters: Mutex<Option<Box<dyn Fn() -> Meters + Send>>>,
+    /// The database is open, and all folders that are there are watched.
+    ready: AtomicBool,
+}
+
+struct Watched {
+    name: &'static str,
+    ask: Box<dyn Fn() -> Pulse + Send>,
+    /// The steps that it had taken, and when it was first found with so many.
+    last: Option<(u64, Instant)>,
 }
 
 impl Health {
     pub fn new() -> Health {
-        let begun = Instant::now();
-        let pulse = || Pulse {
-            begun,
-            last: AtomicI64::new(RESTS),
-        };
-        Health {
-            begun,
-            intake: pulse(),
-            delivery: pulse(),
-            writer: pulse(),
-            ready: AtomicBool::new(false),
-            meters: Meters::default(),
-        }
+        Health::default()
+    }
+
+    /// Asks this part from now on.
+    pub fn watch(&self, name: &'static str, ask: impl Fn() -> Pulse + Send + 'static) {
+        lock(&self.watched).push(Watched {
+            name,
+            ask: Box::new(ask),
+            last: None,
+        });
+    }
+
+    pub fn count_by(&self, meters: impl Fn() -> Meters + Send + 'static) {
+        *lock(&self.meters) = Some(Box::new(meters));
+    }
+
+    pub fn meters(&self) -> Meters {
+        lock(&self.meters)
+            .as_ref()
+            .map(|ask| ask())
+            .unwrap_or_default()
     }
 
     pub fn is_ready(&self) -> bool {
@@ -77,92 +79,76 @@ impl Health {
         self.ready.store(ready, Relaxed);
     }
 
-    /// Names the loops that are at work and take no step.
+    /// Names the parts that are at work and have taken no step for `STILL_AFTER`.
     pub fn still(&self) -> Vec<&'static str> {
-        self.still_at(self.begun.elapsed())
+        self.still_at(Instant::now())
     }
 
-    fn still_at(&self, now: Duration) -> Vec<&'static str> {
-        let pulses = [
-            ("intake", &self.intake),
-            ("delivery", &self.delivery),
-            ("store", &self.writer),
-        ];
-        let still = pulses.into_iter().filter(|(_, pulse)| pulse.is_still(now));
-        still.map(|(name, _)| name).collect()
+    fn still_at(&self, now: Instant) -> Vec<&'static str> {
+        let mut watched = lock(&self.watched);
+        let still = watched
+            .iter_mut()
+            .filter_map(|part| part.is_still(now).then_some(part.name));
+        still.collect()
     }
 }
 
-impl Pulse {
-    /// At each step while there is work: a batch, a request, a turn of the loop.
-    pub fn beat(&self) {
-        self.beat_at(self.begun.elapsed());
-    }
-
-    /// There is nothing to do, or nothing may be done: away, paused, over the limit.
-    pub fn rest(&self) {
-        self.last.store(RESTS, Relaxed);
-    }
-
-    fn beat_at(&self, now: Duration) {
-        self.last.store(ms(now), Relaxed);
-    }
-
-    fn is_still(&self, now: Duration) -> bool {
-        let last = self.last.load(Relaxed);
-        last != RESTS && ms(now) - last > ms(STILL_AFTER)
+impl Watched {
+    fn is_still(&mut self, now: Instant) -> bool {
+        let Pulse::Works(steps) = (self.ask)() else {
+            self.last = None;
+            return false;
+        };
+        match self.last {
+            Some((before, since)) if before == steps => now.duration_since(since) > STILL_AFTER,
+            _ => {
+                self.last = Some((steps, now));
+                false
+            }
+        }
     }
 }
 
-impl Meters {
-    /// `status`: `None`, there was no answer.
-    pub fn answered(&self, status: Option<u16>) {
-        let class = status.map_or(0, |status| {
-            usize::from(status / 100).saturating_sub(1).min(4)
-        });
-        self.answers[class].fetch_add(1, Relaxed);
-    }
-}
-
-fn ms(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     #[test]
-    fn a_loop_at_work_has_to_take_steps_and_one_at_rest_has_not() {
+    fn a_part_at_work_has_to_take_steps_and_one_at_rest_has_not() {
         let health = Health::new();
-        let at = |s| Duration::from_secs(s);
-        assert_eq!(health.still_at(at(10_000)), [""; 0]);
-        health.intake.beat_at(at(100));
-        assert_eq!(health.still_at(at(280)), [""; 0]);
-        assert_eq!(health.still_at(at(281)), ["intake"]);
-        health.delivery.beat_at(at(100));
-        assert_eq!(health.still_at(at(281)), ["intake", "delivery"]);
-        health.intake.beat_at(at(281));
-        health.delivery.rest();
-        assert_eq!(health.still_at(at(400)), [""; 0]);
+        let says = Arc::new(Mutex::new(Pulse::Rests));
+        let heard = says.clone();
+        health.watch("intake", move || *lock(&heard));
+        health.watch("delivery", || Pulse::Rests);
+        let begun = Instant::now();
+        let at = |pulse, seconds| {
+            *lock(&says) = pulse;
+            health.still_at(begun + Duration::from_secs(seconds))
+        };
+        assert_eq!(at(Pulse::Rests, 10_000), [""; 0]);
+        assert_eq!(at(Pulse::Works(7), 10_100), [""; 0]);
+        assert_eq!(at(Pulse::Works(7), 10_280), [""; 0]);
+        assert_eq!(at(Pulse::Works(7), 10_281), ["intake"]);
+        assert_eq!(at(Pulse::Works(8), 10_282), [""; 0]);
+        assert_eq!(at(Pulse::Works(8), 10_463), ["intake"]);
+        assert_eq!(at(Pulse::Rests, 10_464), [""; 0]);
+        // It is asked seldom: the same steps after a rest count anew.
+        assert_eq!(at(Pulse::Works(8), 20_000), [""; 0]);
     }
 
     #[test]
-    fn answers_are_counted_by_class() {
-        let meters = Meters::default();
-        for status in [
-            None,
-            Some(200),
-            Some(204),
-            Some(302),
-            Some(404),
-            Some(429),
-            Some(503),
-            Some(999),
-        ] {
-            meters.answered(status);
-        }
-        let counts: Vec<u64> = meters.answers.iter().map(|n| n.load(Relaxed)).collect();
-        assert_eq!(counts, [1, 2, 1, 2, 2]);
+    fn meters_are_asked_for_when_they_are_needed() {
+        let health = Health::new();
+        assert_eq!(health.meters(), Meters::default());
+        health.count_by(|| Meters {
+            calls: 5,
+            ..Meters::default()
+        });
+        assert_eq!(health.meters().calls, 5);
     }
 }

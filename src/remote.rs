@@ -40,6 +40,13 @@ pub type Sending<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 /// Carries calls to the remote: over the network, or, in a simulation, to a stand-in in-process.
 pub trait Carrier: Send + Sync {
     fn send(&self, call: Call) -> Sending<'_>;
+
+    /// What tells projects apart: a hash of address and app id, not to be turned back. `None`: the
+    /// credentials cannot be read now.
+    fn project(&self) -> Option<String>;
+
+    /// The credentials are read anew at the next need.
+    fn reread(&self);
 }
 
 /// How the remote is reached.
@@ -173,6 +180,19 @@ impl Http {
 impl Carrier for Http {
     fn send(&self, call: Call) -> Sending<'_> {
         Box::pin(self.call(call))
+    }
+
+    fn project(&self) -> Option<String> {
+        let credentials = self.credentials().ok()?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.url.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(credentials.app_id.expose_secret().as_bytes());
+        Some(hasher.finalize().to_hex()[..32].to_owned())
+    }
+
+    fn reread(&self) {
+        self.forget_credentials();
     }
 }
 

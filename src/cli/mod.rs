@@ -13,9 +13,12 @@ mod import;
 mod init;
 mod listings;
 mod man;
+mod parked;
 mod pause;
 mod plan;
+mod presets;
 pub mod render;
+mod revert;
 mod run;
 mod standin;
 mod status;
@@ -361,19 +364,18 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> 
         Command::Plan(args) => plan::run(&args, shell),
         Command::Import(args) => import::run(&args, shell),
         Command::Sync(args) => sync::run(&args, shell),
+        Command::Retry(args) => parked::retry(&args, shell),
+        Command::Discard(args) => parked::discard(&args, shell),
+        Command::Revert(args) => revert::run(&args, shell),
+        Command::Presets(args) => presets::run(&args, shell),
         Command::Accept(args) => accept::run(&args, shell),
         Command::Pause(args) => pause::pause(&args, shell),
         Command::Resume(args) => pause::resume(&args, shell),
         Command::Trace(args) => trace::run(args, shell),
         Command::Demo(args) => demo::run(&args, shell),
-        Command::Login(_)
-        | Command::Retry(_)
-        | Command::Discard(_)
-        | Command::Revert(_)
-        | Command::Audit(_)
-        | Command::Forget(_)
-        | Command::Rebind(_)
-        | Command::Presets(_) => Err(Failure::Internal("not built yet".to_owned())),
+        Command::Login(_) | Command::Audit(_) | Command::Forget(_) | Command::Rebind(_) => {
+            Err(Failure::Internal("not built yet".to_owned()))
+        }
     }
 }
 

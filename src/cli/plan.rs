@@ -11,11 +11,16 @@ use super::args::{Format, Plan};
 use super::import::settings;
 use super::render::{Cell, Listing};
 use super::{Failure, Shell, Status, open_store};
+use crate::budget::{Budget, Part};
 use crate::config::problem::visible;
 use crate::config::{Config, Folder};
 use crate::daemon::parts;
-use crate::intake::plan::{CircumstancesOf, PlannedFile, dry_run};
+use crate::intake::plan::{CircumstancesOf, PlannedFile, Sent, dry_run};
+use crate::kind::Kind;
 use crate::mapping::MetadataTypes;
+use crate::plan::{Forecast, Forecaster};
+use crate::status::words;
+use crate::store::flight;
 use crate::store::{self, Store};
 
 /// Changed fields that are told to a person; JSON has them all.
@@ -31,17 +36,22 @@ pub fn run(args: &Plan, shell: &mut Shell<'_>) -> Result<Status, Failure> {
         files.push((path.clone(), settings(&config, &args.settings, path)?));
     }
     let planned = look(&config, &files)?;
+    let forecasts = forecasts(&config, &files, &planned)?;
     match shell.format(args.listed.format) {
         Format::Json => {
-            let all: Vec<Value> = planned.iter().map(|file| as_json(file)).collect();
+            let all: Vec<Value> = planned
+                .iter()
+                .zip(&forecasts)
+                .map(|(file, forecast)| as_json(file, forecast))
+                .collect();
             let text = serde_json::to_string_pretty(&all)
                 .map_err(|error| Failure::Internal(error.to_string()))?;
             shell.say(&text)?;
         }
         Format::Csv => shell.show(&as_listing(&planned), Some(Format::Csv))?,
         Format::Table => {
-            for file in &planned {
-                tell(file, shell)?;
+            for (file, forecast) in planned.iter().zip(&forecasts) {
+                tell(file, forecast, shell)?;
             }
         }
     }
@@ -54,7 +64,10 @@ pub fn run(args: &Plan, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     })
 }
 
-fn look(config: &Arc<Config>, files: &[(PathBuf, Folder)]) -> Result<Vec<PlannedFile>, Failure> {
+pub fn look(
+    config: &Arc<Config>,
+    files: &[(PathBuf, Folder)],
+) -> Result<Vec<PlannedFile>, Failure> {
     let presets = parts::presets(config)?;
     let types = match open_store(config)? {
         Some(connection) => store::meta::metadata_types(&connection)?.map(|(types, _)| types),
@@ -84,7 +97,12 @@ fn look(config: &Arc<Config>, files: &[(PathBuf, Folder)]) -> Result<Vec<Planned
     Ok(planned.map_err(parts::intake_failed)?)
 }
 
-fn as_json(file: &PlannedFile) -> Value {
+fn as_json(file: &PlannedFile, forecast: &Forecast) -> Value {
+    let by: Map<String, Value> = forecast
+        .by
+        .iter()
+        .map(|(call, n)| (call.clone(), Value::from(*n)))
+        .collect();
     let change = |change: &crate::intake::plan::FieldChange| json!({"kind": change.kind.name(), "key": change.key, "field": change.field, "from": parsed(change.from.as_deref()), "to": parsed(change.to.as_deref())});
     let held = file.held.clone().or_else(|| file.unreadable.clone());
     json!({
@@ -99,7 +117,7 @@ fn as_json(file: &PlannedFile) -> Value {
         "skipped": file.skipped,
         "deleted": file.deleted,
         "held": held,
-        "calls": {"total": 0, "by": Map::new()},
+        "calls": {"total": forecast.total, "by": by},
         "changes": file.changes.iter().map(change).collect::<Vec<_>>(),
     })
 }
@@ -151,7 +169,7 @@ fn as_listing(planned: &[PlannedFile]) -> Listing {
     listing
 }
 
-fn tell(file: &PlannedFile, shell: &mut Shell<'_>) -> Result<(), Failure> {
+fn tell(file: &PlannedFile, forecast: &Forecast, shell: &mut Shell<'_>) -> Result<(), Failure> {
     let name = visible(&file.file.to_string_lossy());
     if let Some(reason) = &file.unreadable {
         return shell.say(&format!("{name}: cannot be read: {reason}\n"));
@@ -173,6 +191,7 @@ fn tell(file: &PlannedFile, shell: &mut Shell<'_>) -> Result<(), Failure> {
     if let Some(reason) = &file.held {
         shell.say(&format!("It would be held: {reason}"))?;
     }
+    tell_calls(forecast, shell)?;
     for notice in &file.notices {
         shell.say(&format!("note: {}", visible(notice)))?;
     }
@@ -228,6 +247,57 @@ fn tell(file: &PlannedFile, shell: &mut Shell<'_>) -> Result<(), Failure> {
         },
     )?;
     shell.say("")
+}
+
+fn tell_calls(forecast: &Forecast, shell: &mut Shell<'_>) -> Result<(), Failure> {
+    if forecast.total == 0 {
+        return shell.say("Delivery would take no call.");
+    }
+    let time = match forecast.duration_ms {
+        Some(ms) => words::span(ms),
+        None => "for ever: our share of the limit allows no call".to_owned(),
+    };
+    shell.say(&format!(
+        "Delivery would take {} calls, about {time}:",
+        forecast.total
+    ))?;
+    for (call, n) in &forecast.by {
+        shell.say(&format!("  {n:>6}  {call}"))?;
+    }
+    Ok(())
+}
+
+/// What delivery would take for each file, by the rules that delivery itself keeps.
+fn forecasts(
+    config: &Config,
+    files: &[(PathBuf, Folder)],
+    planned: &[PlannedFile],
+) -> Result<Vec<Forecast>, Failure> {
+    let now = super::now();
+    let (kept, spent) = match open_store(config)? {
+        Some(connection) => (
+            flight::standing(&connection, now)?.budget,
+            flight::spent(&connection, now)?,
+        ),
+        None => Default::default(),
+    };
+    let budget = Budget::new(Part::of(&config.api), kept, &spent, now);
+    let forecast = |((_, folder), file): (&(PathBuf, Folder), &PlannedFile)| {
+        let mut forecaster = Forecaster::new(config.api.bulk);
+        for record in &file.to_send {
+            match record.what {
+                Sent::Deleted => forecaster.delete(record.kind),
+                Sent::Changed if record.kind == Kind::Orders && !folder.history => {
+                    forecaster.known_order()
+                }
+                Sent::New | Sent::Changed => {
+                    forecaster.upsert(record.kind, record.bytes, folder.history)
+                }
+            }
+        }
+        forecaster.finish(&budget)
+    };
+    Ok(files.iter().zip(planned).map(forecast).collect())
 }
 
 fn tell_table(

@@ -9,6 +9,7 @@ pub mod logging;
 pub mod parts;
 mod sync;
 pub mod systemd;
+pub mod tell;
 
 use std::net::SocketAddr;
 use std::path::Path;

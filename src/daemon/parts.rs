@@ -2,6 +2,7 @@
 //! given another configuration, and ended.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
@@ -9,11 +10,12 @@ use std::thread;
 use jiff::tz::TimeZone;
 
 use super::events::Event;
+use super::tell::{self, Teller};
 use super::{Error, now, systemd};
 use crate::config::credentials::{self, Surroundings};
 use crate::config::{self, Config, Problem, Problems};
 use crate::delivery::{self, Reason, Wake};
-use crate::health::Health;
+use crate::health::{Health, Meters, Pulse};
 use crate::intake::{self, SystemClock};
 use crate::page;
 use crate::preset::Presets;
@@ -43,6 +45,7 @@ pub struct Parts {
     config: Arc<RwLock<Arc<Config>>>,
     health: Arc<Health>,
     page: Option<page::Page>,
+    teller: Option<Teller>,
 }
 
 impl Parts {
@@ -59,13 +62,15 @@ impl Parts {
         intake.on_taken(Box::new(move || stored.wake(Reason::Stored)));
         start_intake(site(config, store)?, &intake, events)?;
         start_delivery(config, store, &delivery, events)?;
+        watch(&health, &intake, &delivery);
+        let daemon = facts::Daemon {
+            pid: std::process::id(),
+            since: now(),
+        };
         let sources = page::Sources {
             config: shared.clone(),
             health: health.clone(),
-            daemon: facts::Daemon {
-                pid: std::process::id(),
-                since: now(),
-            },
+            daemon,
             tz: TimeZone::system(),
         };
         // Without a page the work goes on: it is said, and `status` tells the same.
@@ -74,12 +79,21 @@ impl Parts {
             None
         });
         health.set_ready(true);
+        let teller = Teller::start(tell::Sources {
+            config: shared.clone(),
+            store: store.clone(),
+            health: health.clone(),
+            daemon,
+            tz: TimeZone::system(),
+        });
+        let teller = teller.map_err(|error| Error::Io(error.to_string()))?;
         Ok(Parts {
             intake,
             delivery,
             config: shared,
             health,
             page,
+            teller: Some(teller),
         })
     }
 
@@ -121,7 +135,31 @@ impl Parts {
         self.intake.stop();
         self.delivery.wake(Reason::Stop);
         self.page = None;
+        self.teller = None;
     }
+}
+
+/// Tells the page, the watchdog and the heartbeat whether the loops take steps while they have work.
+fn watch(health: &Health, intake: &intake::Control, delivery: &Arc<Wake>) {
+    let control = intake.clone();
+    health.watch("intake", move || match control.look().reading {
+        Some(reading) => Pulse::Works(reading.batches),
+        None => Pulse::Rests,
+    });
+    let wake = delivery.clone();
+    health.watch("delivery", move || {
+        match wake.pulse.sleeps_until.load(Relaxed) {
+            0 => Pulse::Works(wake.pulse.turns.load(Relaxed)),
+            _ => Pulse::Rests,
+        }
+    });
+    let (control, wake) = (intake.clone(), delivery.clone());
+    health.count_by(move || Meters {
+        calls: wake.pulse.calls.load(Relaxed),
+        delivered: wake.pulse.acknowledged.load(Relaxed),
+        parked: wake.pulse.parked.load(Relaxed),
+        watch_overflows: control.look().overflows,
+    });
 }
 
 fn start_intake(

@@ -37,7 +37,7 @@ impl Loop {
         }
     }
 
-    fn fly(&mut self, call: Call, in_air: InAir) {
+    pub(super) fn fly(&mut self, call: Call, in_air: InAir) {
         let endpoint = call.endpoint;
         self.budget
             .spend(in_air.request, endpoint.purse(), in_air.left);
@@ -49,7 +49,7 @@ impl Loop {
         });
     }
 
-    fn note(&self, flight: Option<i64>, endpoint: Endpoint, now: i64) -> Result<i64> {
+    pub(super) fn note(&self, flight: Option<i64>, endpoint: Endpoint, now: i64) -> Result<i64> {
         self.store.write(move |c| {
             let request = NewRequest {
                 flight,

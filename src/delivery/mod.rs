@@ -6,6 +6,7 @@
 
 mod calls;
 mod clock;
+mod identity;
 mod launch;
 mod settle;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use clock::{Clock, SystemClock};
 pub use wake::{Pulse, Reason, Wake};
 
 use clock::Time;
+use identity::Identity;
 
 /// Other content of a record does not follow an unanswered call before so long (DESIGN, Unknown outcome).
 const QUIET_MS_MIN: i64 = 30_000;
@@ -148,6 +150,8 @@ enum Cargo {
         job: flight::JobRow,
     },
     Probe,
+    /// A question for a record by the API's own id: is this the store's project?
+    Witness(flight::Witness),
 }
 
 struct Loop {
@@ -171,6 +175,7 @@ struct Loop {
     deadline: Option<i64>,
     all_taken: bool,
     refused: Option<String>,
+    identity: Identity,
 }
 
 impl Loop {
@@ -215,6 +220,7 @@ impl Loop {
             deadline,
             all_taken: false,
             refused: None,
+            identity: Identity::default(),
         })
     }
 
@@ -244,16 +250,18 @@ impl Loop {
                 return Ok(outcome);
             }
             match self.next(now)? {
-                Next::SleepUntil(until) => match self.hopeless(Some(until), now)? {
+                Next::SleepUntil(until) => match self.hopeless(Some(until)) {
                     Some(outcome) => return Ok(outcome),
                     None => self.wait(Some(until)).await?,
                 },
-                Next::Idle => match self.hopeless(None, now)? {
+                Next::Idle => match self.hopeless(None) {
                     Some(outcome) => return Ok(outcome),
                     None => self.wait(None).await?,
                 },
                 next => {
-                    if !self.launch(next, now)? {
+                    if !self.is_ours(now)? {
+                        self.wait(Some(now + STUCK_MS)).await?;
+                    } else if !self.launch(next, now)? {
                         self.wait(Some(now + STUCK_MS)).await?;
                     }
                 }
@@ -273,6 +281,7 @@ impl Loop {
         let signals = self.wake.take();
         if let Some(settings) = signals.settings {
             self.budget.set_part(Part::of(&settings.api));
+            self.carrier.reread();
             self.settings = *settings;
         }
         if signals.probe {
@@ -296,7 +305,7 @@ impl Loop {
         }
     }
 
-    fn next(&self, now: i64) -> Result<Next> {
+    fn next(&mut self, now: i64) -> Result<Next> {
         let queues = flight::queues(&self.reader, &self.look(now))?;
         let jobs: Vec<OpenJob> = flight::open_jobs(&self.reader)?
             .iter()
@@ -306,11 +315,19 @@ impl Loop {
                 asked: self.asked.contains(&job.flight),
             })
             .collect();
-        let paused_until = flight::standing(&self.reader, now)?.paused_until;
+        let standing = flight::standing(&self.reader, now)?;
+        if let Some(rebind) = standing.rebind
+            && self.stands(&rebind)?
+        {
+            if self.deadline.is_some() {
+                self.refused = Some(rebind.message);
+            }
+            return Ok(Next::SleepUntil(now + PROBE_MS_MAX));
+        }
         let outlook = Outlook {
             link: &self.link,
             budget: &self.budget,
-            paused_until,
+            paused_until: standing.paused_until,
             queues: &queues,
             jobs: &jobs,
             in_air: self.air.len(),
@@ -325,7 +342,7 @@ impl Loop {
         let Some(deadline) = self.deadline else {
             return Ok(None);
         };
-        if let Some(reason) = self.refused.take() {
+        if let Some(reason) = self.refused.take().filter(|_| self.air.is_empty()) {
             return Ok(Some(Outcome::Refused { reason }));
         }
         if self.all_taken && self.air.is_empty() && flight::is_empty(&self.reader)? {
@@ -338,13 +355,16 @@ impl Loop {
     }
 
     /// `sync` need not wait for what cannot be in time.
-    fn hopeless(&self, until: Option<i64>, _now: i64) -> Result<Option<Outcome>> {
-        let Some(deadline) = self.deadline else {
-            return Ok(None);
-        };
+    fn hopeless(&mut self, until: Option<i64>) -> Option<Outcome> {
+        let deadline = self.deadline?;
+        if !self.air.is_empty() {
+            return None;
+        }
+        if let Some(reason) = self.refused.take() {
+            return Some(Outcome::Refused { reason });
+        }
         let late = until.is_none_or(|until| until > deadline);
-        let hopeless = late && self.all_taken && self.air.is_empty();
-        Ok(hopeless.then(|| self.pending()))
+        (late && self.all_taken).then(|| self.pending())
     }
 
     fn pending(&self) -> Outcome {

@@ -44,7 +44,12 @@ fn make_own(folder: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
         // Not our group to give: the rights still say what they can.
         let _ = rustix::fs::fchown(&own, None, Some(Gid::from_raw(like.st_gid)));
     }
-    rustix::fs::fchmod(&own, Mode::from_raw_mode(like.st_mode) | Mode::RWXU)?;
+    let rights = Mode::from_raw_mode(like.st_mode) | Mode::RWXU;
+    match rustix::fs::fchmod(&own, rights) {
+        // A hardened service may not set the setgid bit; its own group is the folder's then.
+        Err(Errno::PERM) => rustix::fs::fchmod(&own, rights & Mode::from_raw_mode(0o1777))?,
+        done => done?,
+    }
     sync(folder)?;
     Ok(own)
 }

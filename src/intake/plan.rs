@@ -47,8 +47,17 @@ pub struct PlannedFile {
     pub samples: Vec<Sample>,
     pub rejects: Vec<(String, Reject)>,
     pub notices: Vec<String>,
-    /// What delivery would have to send: kind, key, what.
-    pub to_send: Vec<(Kind, String, Sent)>,
+    /// What delivery would have to send.
+    pub to_send: Vec<ToSend>,
+}
+
+/// A record that delivery would have to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToSend {
+    pub kind: Kind,
+    pub what: Sent,
+    /// About how much its JSON weighs.
+    pub bytes: usize,
 }
 
 /// What would be sent for a record.
@@ -240,10 +249,9 @@ fn look_over(
     if hold::is_full(circumstances.folder, tables) {
         comparing.planned.deleted += list.missing()?.missing;
         list.present.each_missing(|kind, key| {
-            comparing
-                .planned
-                .to_send
-                .push((kind, key.to_owned(), Sent::Deleted));
+            let bytes = key.len();
+            let what = Sent::Deleted;
+            comparing.planned.to_send.push(ToSend { kind, what, bytes });
             Ok(())
         })?;
     }
@@ -282,7 +290,13 @@ impl Sink for Comparing {
         let compared = self.comparer.compare(batch)?;
         for (row, compared) in batch.rows.iter().zip(compared) {
             let key = batch.key(row);
-            self.note(row.kind, key, compared);
+            let names: usize = batch.shapes[row.shape]
+                .fields()
+                .iter()
+                .map(|field| field.len() + 4)
+                .sum();
+            let bytes = key.len() + names + batch.values(row).len();
+            self.note(row.kind, key, bytes, compared);
             if self.planned.samples.len() < SAMPLES_MAX && row.act == Act::Upsert {
                 let fields = batch.shapes[row.shape].fields();
                 let content = Content::decode(fields, batch.values(row)).unwrap_or_default();
@@ -308,7 +322,7 @@ impl Sink for Comparing {
 }
 
 impl Comparing {
-    fn note(&mut self, kind: Kind, key: &str, compared: Compared) {
+    fn note(&mut self, kind: Kind, key: &str, bytes: usize, compared: Compared) {
         // A customer that an orders file brings along does not count.
         let is_own = kind == Kind::Orders || self.planned.kind != Some(Kind::Orders);
         let mark = xxhash_rust::xxh3::xxh3_64(format!("{} {key}", kind.code()).as_bytes());
@@ -342,7 +356,11 @@ impl Comparing {
                 Sent::Changed
             }
         };
-        self.planned.to_send.push((kind, key.to_owned(), sent));
+        self.planned.to_send.push(ToSend {
+            kind,
+            what: sent,
+            bytes,
+        });
     }
 }
 

@@ -4,7 +4,6 @@
 //! name, no message (INTERFACE.md, promise 7).
 
 use std::fmt::{Display, Write};
-use std::sync::atomic::Ordering::Relaxed;
 
 use jiff::tz::TimeZone;
 
@@ -332,7 +331,7 @@ fn todos(out: &mut Exposition, status: &Status) {
 
 fn meters(out: &mut Exposition, status: &Status, health: &Health) {
     let ever = status.facts.ever;
-    let meters = &health.meters;
+    let meters = health.meters();
     for (name, help, value) in [
         (
             "tillsync_requests_total",
@@ -350,43 +349,28 @@ fn meters(out: &mut Exposition, status: &Status, health: &Health) {
             ever.changes,
         ),
         (
-            "tillsync_rows_read_total",
-            "Rows read from files since the start.",
-            meters.rows.load(Relaxed),
-        ),
-        (
-            "tillsync_rows_rejected_total",
-            "Rows rejected since the start.",
-            meters.rejected_rows.load(Relaxed),
+            "tillsync_calls_total",
+            "Requests to the remote since the start.",
+            meters.calls,
         ),
         (
             "tillsync_records_delivered_total",
             "Records that the remote acknowledged since the start.",
-            meters.delivered.load(Relaxed),
+            meters.delivered,
+        ),
+        (
+            "tillsync_records_refused_total",
+            "Records that the remote refused since the start.",
+            meters.parked,
         ),
         (
             "tillsync_watch_overflows_total",
             "Times since the start that the system forgot events of folders.",
-            meters.watch_overflows.load(Relaxed),
+            meters.watch_overflows,
         ),
     ] {
         out.head(name, help, "counter");
         out.value(name, &[], value);
-    }
-    out.head(
-        "tillsync_answers_total",
-        "Answers of the remote since the start, by class of status.",
-        "counter",
-    );
-    for (class, n) in ["none", "2xx", "3xx", "4xx", "5xx"]
-        .iter()
-        .zip(&meters.answers)
-    {
-        out.value(
-            "tillsync_answers_total",
-            &[("class", class)],
-            n.load(Relaxed),
-        );
     }
 }
 

@@ -81,7 +81,11 @@ impl Link {
     /// As it is believed after a start: a wait that began in the future begins anew.
     pub fn clamped(mut self, now: i64) -> Link {
         self.wait = self.wait.map(|wait| wait.clamped(now));
-        self.since = self.since.min(now);
+        self.since = match self.since {
+            // Nothing was kept: it counts from the first start.
+            0 => now,
+            since => since.min(now),
+        };
         self
     }
 

@@ -363,11 +363,14 @@ mod tests {
                     "notices":[{"at":6,"kind":"grown","folder":"here","text":"a.csv grew"},{"at":7,"kind":"new","folder":"here","text":"?"}]}"#,
             )
             .unwrap();
+        let mut link = crate::plan::Link::default();
+        let away = crate::verdict::LinkNews::Away {
+            reason: "no answer".to_owned(),
+        };
+        link.learn(&away, true, 0.5, 9_000);
+        let kept = crate::budget::Kept::default();
         store
-            .set_text(
-                "link",
-                r#"{"state":"away","since":1,"until":2,"reason":"no answer"}"#,
-            )
+            .write(move |c| crate::store::flight::save(c, &link, &kept))
             .unwrap();
         store.set_text("reload_refused", "2 problems").unwrap();
         store
@@ -393,6 +396,8 @@ mod tests {
         let kinds: Vec<_> = facts.notices.iter().map(|n| n.kind).collect();
         assert_eq!(kinds, [NoticeKind::Grown, NoticeKind::Other]);
         assert!(facts.link.is(LinkState::Away));
+        assert_eq!(facts.link.since, Some(9_000));
+        assert!(facts.link.until.is_some());
         assert_eq!(facts.reload_refused.as_ref().unwrap().message, "2 problems");
         assert_eq!(facts.rebind.as_ref().unwrap().at, Some(9));
         assert_eq!(facts.last_backup, Some(8));

@@ -463,6 +463,15 @@ fn requests_since(c: &Connection, from: i64) -> Result<u64> {
     ))
 }
 
+/// Requests since `from` that one of the remote's two budgets pays for.
+pub fn calls_since(c: &Connection, budget: &str, from: i64) -> Result<u64> {
+    let mut statement =
+        c.prepare_cached("SELECT count(*) FROM request WHERE at > ?1 AND budget = ?2")?;
+    Ok(count(
+        statement.query_row(params![from, budget], |row| row.get(0))?,
+    ))
+}
+
 /// Numbers that only grow: requests, files, changes (creations included).
 fn ever(c: &Connection) -> Result<(u64, u64, u64)> {
     let mut statement = c.prepare_cached(

@@ -165,3 +165,36 @@ async fn sync_ends_when_nothing_can_be_sent_in_time() {
     assert!(reason.is_some());
     assert!(world.clock.steady() - begun <= 125_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_app_id_of_the_same_project_goes_on() {
+    let mut world = World::new();
+    world.customers(3, "Ann");
+    world.sync(60).await;
+    *world.project.lock().unwrap() = "two".into();
+    world.customers(3, "Bea");
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.object("customers", "C1")["name"], "Bea");
+    world.judge();
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_project_gets_nothing_until_rebind() {
+    let mut world = World::new();
+    world.customers(3, "Ann");
+    world.sync(60).await;
+    *world.project.lock().unwrap() = "two".into();
+    world.remote.lock().unwrap().reset();
+    world.customers(3, "Bea");
+    let Outcome::Refused { reason } = world.sync(60).await else {
+        panic!("not refused");
+    };
+    assert!(reason.contains("tillsync rebind"));
+    world.daemon(3_600).await;
+    assert_eq!(world.writes(), Vec::<String>::new());
+    assert_eq!(world.calls().len(), 1);
+    // The former credentials are back.
+    *world.project.lock().unwrap() = "one".into();
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.writes().len(), 3);
+}

@@ -1,5 +1,6 @@
 //! The loop against the stand-in, in one process, on simulated time.
 
+mod chance;
 mod kinds;
 mod limits;
 mod world;

@@ -43,6 +43,7 @@ pub struct SimCarrier {
     clock: Arc<SimClock>,
     timeout_ms: i64,
     token: Arc<Mutex<String>>,
+    project: Arc<Mutex<String>>,
 }
 
 impl SimCarrier {
@@ -115,6 +116,12 @@ impl Carrier for SimCarrier {
     fn send(&self, call: Call) -> Sending<'_> {
         Box::pin(self.call(call))
     }
+
+    fn project(&self) -> Option<String> {
+        Some(self.project.lock().unwrap().clone())
+    }
+
+    fn reread(&self) {}
 }
 
 pub struct World {
@@ -124,6 +131,8 @@ pub struct World {
     pub settings: Settings,
     pub wake: Arc<Wake>,
     pub token: Arc<Mutex<String>>,
+    /// What the credentials say that the project is.
+    pub project: Arc<Mutex<String>>,
     files: u64,
     _dir: tempfile::TempDir,
 }
@@ -154,6 +163,7 @@ impl World {
             },
             wake: Arc::new(Wake::new()),
             token: Arc::new(Mutex::new("app-token".to_owned())),
+            project: Arc::new(Mutex::new("one".to_owned())),
             files: 0,
             _dir: dir,
         }
@@ -172,6 +182,7 @@ impl World {
             clock: self.clock.clone(),
             timeout_ms: self.settings.api.timeout.as_millis() as i64,
             token: self.token.clone(),
+            project: self.project.clone(),
         })
     }
 
@@ -420,5 +431,50 @@ pub fn api() -> Api {
         timeout: Duration::from_secs(30),
         proxy: None,
         ca_file: None,
+    }
+}
+
+impl World {
+    /// What is pending, and why.
+    pub fn rest(&self) -> String {
+        let reader = self.store.reader().unwrap();
+        let mut statement = reader
+            .prepare(
+                "SELECT p.kind || ' ' || p.part || ' ' || d.source_id || ' file ' || p.file || ' flight ' || coalesce(p.flight, '-')
+                   || ' next ' || p.next_try || ' ' || coalesce(p.last_error, '') || ' body ' || coalesce(p.body, '-')
+                   || ' gone ' || r.gone || ' seq ' || r.seq || ' id ' || r.id || ' acked ' || coalesce(r.acked_seq, '-')
+                 FROM pending p JOIN document d ON d.id = p.id
+                   JOIN record r ON r.kind = d.kind AND r.source_id = d.source_id",
+            )
+            .unwrap();
+        let rows = statement
+            .query_map([], |row| row.get::<_, String>(0))
+            .unwrap();
+        rows.map(|row| row.unwrap() + "\n").collect()
+    }
+
+    /// All that arrived and what the store holds of a record, for a failed test.
+    pub fn story(&self, key: &str) -> String {
+        let mut story = String::new();
+        for a in self.arrivals() {
+            let body = a
+                .body
+                .as_deref()
+                .map(|b| String::from_utf8_lossy(b).into_owned());
+            let body = body.unwrap_or_default();
+            if body.contains(key) || a.target.contains(key) || a.method == "DELETE" {
+                let body: String = body.chars().take(160).collect();
+                story += &format!(
+                    "{} {} {} -> {} left {} {:?} {body}\n",
+                    a.at_ms - BEGIN_MS,
+                    a.method,
+                    a.target,
+                    a.status,
+                    a.answer_left,
+                    a.key
+                );
+            }
+        }
+        story
     }
 }

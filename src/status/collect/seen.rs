@@ -6,10 +6,18 @@ use std::path::Path;
 use crate::store::Connection;
 use serde::Deserialize;
 
+use crate::budget::{Budget, Part};
 use crate::config::Config;
-use crate::status::facts::*;
+use crate::plan;
+use crate::status::facts::{
+    self, Facts, Folder, FolderState, Link, LinkState, Notice, NoticeKind, Pause, Refusal,
+    WaitingFile,
+};
 use crate::store::status as rows;
-use crate::store::{Result, meta};
+use crate::store::{Result, flight, meta};
+use crate::wire::Purse;
+
+const HOUR_MS: i64 = 3_600_000;
 
 /// What intake last showed of itself, in meta `intake_board`.
 #[derive(Deserialize, Default)]
@@ -47,26 +55,6 @@ struct NoticeSeen {
     text: String,
 }
 
-/// The link in meta `link`.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct LinkSeen {
-    state: Option<String>,
-    since: Option<i64>,
-    until: Option<i64>,
-    reason: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct BudgetSeen {
-    limit: Option<u64>,
-    period: Option<String>,
-    used: Option<u64>,
-    share: Option<u64>,
-    remaining: Option<u64>,
-}
-
 /// A text, or a text with the time at which it was said.
 #[derive(Deserialize)]
 struct Said {
@@ -96,20 +84,27 @@ fn json<T: serde::de::DeserializeOwned>(c: &Connection, name: &str) -> Result<Op
 
 /// Into `facts`, which hold the folders of the configuration.
 pub fn read(c: &Connection, config: &Config, facts: &mut Facts, now: i64) -> Result<()> {
-    let link: LinkSeen = json(c, "link")?.unwrap_or_default();
-    facts.link = Link {
-        state: link.state.as_deref().and_then(LinkState::from_name),
-        since: link.since,
-        until: link.until,
-        reason: link.reason,
-    };
-    let budget: BudgetSeen = json(c, "budget")?.unwrap_or_default();
-    facts.budget = Budget {
-        limit: budget.limit,
-        period: budget.period,
-        used: budget.used,
-        share: budget.share,
-        remaining: budget.remaining,
+    let standing = flight::standing(c, now)?;
+    let never = standing.link.since() == 0 && !standing.budget.answered;
+    // What was spent is counted below, for the present period alone.
+    let budget = Budget::new(Part::of(&config.api), standing.budget, &[], now);
+    if !never {
+        facts.link = link(&standing.link, budget.limited_until(Purse::Api, now));
+    }
+    let period_ms = budget.period_ms(Purse::Api);
+    facts.budget = facts::Budget {
+        limit: budget.account(Purse::Api).limit,
+        period: Some(
+            if period_ms >= HOUR_MS {
+                "hour"
+            } else {
+                "minute"
+            }
+            .to_owned(),
+        ),
+        used: Some(rows::calls_since(c, Purse::Api.name(), now - period_ms)?),
+        share: budget.allowed(Purse::Api),
+        remaining: budget.account(Purse::Api).remaining,
     };
     facts.paused = meta::paused(c, None, now)?.map(|pause| Pause {
         since: now,
@@ -143,6 +138,26 @@ pub fn read(c: &Connection, config: &Config, facts: &mut Facts, now: i64) -> Res
         }
     }
     Ok(())
+}
+
+/// A 429 is the budget's to know, and a state of the link to people.
+fn link(kept: &plan::Link, limited_until: Option<i64>) -> Link {
+    let state = match kept.state() {
+        plan::State::Up if limited_until.is_some() => LinkState::Limited,
+        plan::State::Up => LinkState::Up,
+        plan::State::Away => LinkState::Away,
+        plan::State::Refused => LinkState::Refused,
+        plan::State::Exhausted => LinkState::Exhausted,
+    };
+    Link {
+        state: Some(state),
+        since: Some(kept.since()).filter(|since| *since > 0),
+        until: match state {
+            LinkState::Limited => limited_until,
+            _ => kept.next_probe(),
+        },
+        reason: kept.reason().map(str::to_owned),
+    }
 }
 
 fn notice(seen: NoticeSeen) -> Notice {

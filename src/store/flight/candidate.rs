@@ -314,6 +314,9 @@ impl<'a> Walk<'a> {
                 product: candidate.product.clone(),
                 first: false,
             });
+            if child_in_flight(c, candidate.kind, &candidate.key)? {
+                candidate.readiness = Readiness::Wait;
+            }
             return Ok(());
         }
         // An order cannot be deleted at the remote; a new record was never deleted.
@@ -347,7 +350,10 @@ impl<'a> Walk<'a> {
             product,
             first: true,
         });
-        candidate.readiness = Readiness::Go;
+        candidate.readiness = match child_in_flight(c, candidate.kind, &candidate.key)? {
+            true => Readiness::Wait,
+            false => Readiness::Go,
+        };
         Ok(())
     }
 }
@@ -382,6 +388,22 @@ fn broken_off(
         seq = prev;
     }
     Ok(found)
+}
+
+/// Whether a record is in flight that names this one: the remote may work off the two in any order,
+/// and a call that names what was just deleted makes it anew, or is lost with it.
+fn child_in_flight(c: &Connection, kind: Kind, key: &str) -> Result<bool> {
+    let child = match kind {
+        Kind::Products => Kind::Skus,
+        Kind::Customers => Kind::Orders,
+        Kind::Skus | Kind::Orders => return Ok(false),
+    };
+    let json = serde_json::to_string(key).expect("a text is always JSON");
+    Ok(c.prepare_cached(
+        "SELECT EXISTS(SELECT 1 FROM pending p JOIN document d ON d.id = p.id
+         WHERE p.kind = ?1 AND p.part = 0 AND p.flight IS NOT NULL AND instr(d.vals, ?2) > 0)",
+    )?
+    .query_row(params![child.code(), json], |row| row.get(0))?)
 }
 
 /// What a field was before the record was deleted.

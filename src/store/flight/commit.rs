@@ -301,6 +301,11 @@ pub fn commit_body(
         park::before_flight(c, candidate, &park::too_large(), look.now)?;
     }
     if items.is_empty() {
+        // A half of which nothing is left that goes so: its records are as any other.
+        c.prepare_cached(
+            "UPDATE pending SET body = NULL WHERE kind = ?1 AND part = 0 AND body = ?2",
+        )?
+        .execute(params![kind.code(), body])?;
         return Ok(None);
     }
     let name = match channel {

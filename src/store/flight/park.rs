@@ -118,6 +118,18 @@ pub(super) fn free(c: &Connection, flight: i64, kind: Kind, now: i64) -> Result<
         )?
         .execute(params![flight, kind.code()])?;
     }
+    if kind == Kind::Products {
+        let mut statement = c.prepare_cached(
+            "SELECT d.source_id FROM flight_item i JOIN document d ON d.id = i.id
+             WHERE i.flight = ?1 AND i.outcome IS NULL AND i.fingerprint = ?2",
+        )?;
+        let deleted: Vec<String> = statement
+            .query_map(params![flight, GONE], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        for product in deleted {
+            skus_went(c, &product, now)?;
+        }
+    }
     if !any("SELECT EXISTS(SELECT 1 FROM waiting)")? {
         return Ok(());
     }
@@ -166,20 +178,25 @@ pub fn product_missing(c: &Connection, key: &str, now: i64) -> Result<()> {
         return Ok(());
     };
     requeue(c, Kind::Products.code(), PART_RECORD, product.id, now)?;
+    skus_went(c, key, now)
+}
+
+/// The SKUs of a product went with it at the remote: those that stand here are to be made again, as
+/// soon as the product is there.
+pub(super) fn skus_went(c: &Connection, product: &str, now: i64) -> Result<()> {
+    let json = serde_json::to_string(product).expect("a text is always JSON");
     let mut skus = Vec::new();
     {
         let mut shapes = Shapes::default();
+        // Few documents hold the text at all; only those are read.
         let mut statement = c.prepare_cached(
-            "SELECT id FROM record WHERE kind = ?1 AND gone = 0 AND acked IS NOT NULL",
+            "SELECT d.id FROM record r JOIN document d ON d.id = r.id
+             WHERE r.kind = ?1 AND r.gone = 0 AND instr(d.vals, ?2) > 0",
         )?;
-        let mut rows = statement.query([Kind::Skus.code()])?;
+        let mut rows = statement.query(params![Kind::Skus.code(), json])?;
         while let Some(row) = rows.next()? {
             let id = row.get(0)?;
-            let content = shapes.content(c, id)?;
-            let product: Option<String> = content
-                .get("product")
-                .and_then(|json| serde_json::from_str(json).ok());
-            if product.as_deref() == Some(key) {
+            if shapes.content(c, id)?.get("product") == Some(&json) {
                 skus.push(id);
             }
         }

@@ -57,14 +57,12 @@ fn queue(c: &Connection, look: &Look, kind: Kind) -> Result<Queue> {
 }
 
 fn count(queue: &mut Queue, candidate: &Candidate, bound: bool) {
-    // Halves of a refused body are counted by their numbers.
-    if candidate.body.is_some() {
-        return;
-    }
     let settled = matches!(candidate.readiness, Readiness::NoProduct | Readiness::Done)
         || Some(candidate.fingerprint) == candidate.acked;
     if settled || candidate.delete.is_some() {
         queue.singles += 1;
+    } else if candidate.body.is_some() {
+        // Halves of a refused body are counted by their numbers.
     } else if candidate.history || (bound && candidate.bound && candidate.kind == Kind::Orders) {
         queue.imports += 1;
     } else {

@@ -2,13 +2,22 @@
 
 use rusqlite::Connection;
 
+use super::candidate::kind_of;
 use crate::budget::Kept;
+use crate::kind::Kind;
 use crate::plan::Link;
 use crate::store::Result;
 use crate::store::meta::{self, Pause};
 
-const LINK: &str = "link";
-const BUDGET: &str = "budget";
+/// What the loop takes up again after a start, as its types say it.
+const LINK: &str = "delivery_link";
+const BUDGET: &str = "delivery_budget";
+
+/// The same for `status` and the page, in INTERFACE's words.
+const PROJECT: &str = "project";
+const REBIND: &str = "rebind";
+const LINK_SHOWN: &str = "link";
+const BUDGET_SHOWN: &str = "budget";
 
 /// Where delivery stands.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +26,8 @@ pub struct Standing {
     pub budget: Kept,
     /// Delivery is paused until then; `i64::MAX`: until `resume`.
     pub paused_until: Option<i64>,
+    /// Nothing may be sent before `rebind`: why.
+    pub rebind: Option<Rebind>,
 }
 
 /// What cannot be read counts as nothing known: it is found out again by the next call.
@@ -33,11 +44,108 @@ pub fn standing(c: &Connection, now: i64) -> Result<Standing> {
             Pause::Open => i64::MAX,
             Pause::Until(until) => until,
         }),
+        rebind: json(REBIND)?.map(|json| {
+            // Words alone, from whoever else demanded it.
+            serde_json::from_str(&json).unwrap_or(Rebind {
+                at: now,
+                message: json,
+                of_project: false,
+            })
+        }),
     })
 }
 
-pub fn save(c: &Connection, link: &Link, budget: &Kept) -> Result<()> {
-    let json = |value: serde_json::Result<String>| value.expect("plain data is always JSON");
-    meta::set(c, LINK, &json(serde_json::to_string(link)))?;
-    meta::set(c, BUDGET, &json(serde_json::to_string(budget)))
+/// Why nothing may be sent.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Rebind {
+    pub at: i64,
+    pub message: String,
+    /// The credentials are to blame: with the former ones it is over.
+    #[serde(default)]
+    pub of_project: bool,
+}
+
+/// The project that the records were acknowledged by; `None`: none yet.
+pub fn project(c: &Connection) -> Result<Option<String>> {
+    meta::text(c, PROJECT)
+}
+
+pub fn set_project(c: &Connection, project: &str) -> Result<()> {
+    meta::set(c, PROJECT, &project)?;
+    meta::clear(c, REBIND)
+}
+
+/// Nothing is sent any more before `rebind`.
+pub fn demand_rebind(c: &Connection, rebind: &Rebind) -> Result<()> {
+    meta::set(c, REBIND, &json(rebind))
+}
+
+/// A record by which the project can be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    pub kind: Kind,
+    pub key: String,
+    pub remote_id: String,
+}
+
+/// Up to two acknowledged records with the API's own ids, and whether anything was acknowledged at all.
+pub fn witnesses(c: &Connection) -> Result<(Vec<Witness>, bool)> {
+    let mut statement = c.prepare_cached(
+        "SELECT d.kind, d.source_id, d.remote_id FROM document d
+           JOIN record r ON r.kind = d.kind AND r.source_id = d.source_id
+         WHERE d.remote_id IS NOT NULL AND d.kind <> 2 AND r.gone = 0 AND r.acked IS NOT NULL
+         ORDER BY d.id DESC LIMIT 2",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut witnesses = Vec::new();
+    while let Some(row) = rows.next()? {
+        witnesses.push(Witness {
+            kind: kind_of(row.get(0)?)?,
+            key: row.get(1)?,
+            remote_id: row.get(2)?,
+        });
+    }
+    let any = c
+        .prepare_cached("SELECT EXISTS(SELECT 1 FROM record WHERE acked_seq IS NOT NULL)")?
+        .query_row([], |row| row.get(0))?;
+    Ok((witnesses, any))
+}
+
+/// The link as people see it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct LinkShown {
+    /// `up limited away refused exhausted`.
+    pub state: &'static str,
+    pub since: i64,
+    /// When it is tried again.
+    pub until: Option<i64>,
+    pub reason: Option<String>,
+}
+
+/// The budget as people see it, at the last answer.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct BudgetShown {
+    pub limit: Option<u64>,
+    /// `minute` or `hour`.
+    pub period: Option<&'static str>,
+    /// Our calls in the last period, and how many may be ours.
+    pub used: u64,
+    pub share: Option<u64>,
+    pub remaining: Option<u64>,
+    pub at: i64,
+}
+
+pub fn save(
+    c: &Connection,
+    (link, link_shown): (&Link, &LinkShown),
+    (budget, budget_shown): (&Kept, &BudgetShown),
+) -> Result<()> {
+    meta::set(c, LINK, &json(link))?;
+    meta::set(c, BUDGET, &json(budget))?;
+    meta::set(c, LINK_SHOWN, &json(link_shown))?;
+    meta::set(c, BUDGET_SHOWN, &json(budget_shown))
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("plain data is always JSON")
 }
