@@ -6,23 +6,37 @@
 
 #![forbid(unsafe_code)]
 
+// Asked and shown.
+pub mod cli;
+pub mod config;
+
 // Known: pure; no clock, file, socket, SQL or log.
 pub mod budget;
-pub mod config;
+pub mod health;
 pub mod kind;
 pub mod mapping;
 pub mod plan;
 pub mod preset;
 pub mod record;
 pub mod reject;
-pub mod standin;
 pub mod table;
+pub mod todo;
 pub mod verdict;
 pub mod wire;
 
 // Done: thin, one outside world each.
+pub mod folder;
 pub mod remote;
 pub mod store;
 
+// What people and machines see.
+pub mod page;
+pub mod status;
+
 // Moved.
+pub mod daemon;
 pub mod delivery;
+pub mod intake;
+
+// A stand-in of the remote, for tests and trials. Knows nothing of the rest.
+pub mod standin;

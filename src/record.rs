@@ -359,7 +359,11 @@ pub struct Item {
 /// Appends `text` as a JSON string, as serde_json writes it.
 pub fn push_json_str(out: &mut String, text: &str) {
     // Nearly every cell needs no escape; serde_json is asked only for those that do.
-    if text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') {
+    // Without a way out of the loop the compiler looks at many bytes at once.
+    let plain = text.bytes().fold(true, |plain, b| {
+        plain & (b >= 0x20) & (b != b'"') & (b != b'\\')
+    });
+    if plain {
         out.push('"');
         out.push_str(text);
         out.push('"');

@@ -2,6 +2,8 @@
 //!
 //! Knows neither files nor columns' meaning; `table` and `mapping` make rejects, the store keeps them.
 
+use crate::kind::Kind;
+
 /// `_code` of a rejects file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Code {
@@ -60,4 +62,7 @@ pub struct Reject {
     pub reason: String,
     /// The row's cells as they stood, decoded where they could be, for the rejects file.
     pub cells: Vec<String>,
+    /// The record that the row is about, where its key can be read: it counts as present in a full
+    /// list (INTERFACE.md, Keys and parents).
+    pub record: Option<(Kind, String)>,
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rusqlite::Connection;
+use crate::store::Connection;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use rusqlite::Connection;
+use crate::store::Connection;
 
 use super::launch::JOB;
 use super::{Cargo, InAir, Loop};

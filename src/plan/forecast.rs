@@ -76,6 +76,21 @@ impl Forecaster {
         *self.singles.entry(endpoint).or_default() += 1;
     }
 
+    /// A record that would be deleted; an order cannot be.
+    pub fn delete(&mut self, kind: Kind) {
+        match kind {
+            Kind::Products => self.single(Endpoint::ProductDelete),
+            Kind::Skus => self.single(Endpoint::SkuDelete),
+            Kind::Customers => self.single(Endpoint::CustomerDelete),
+            Kind::Orders => {}
+        }
+    }
+
+    /// A changed order that the remote has.
+    pub fn known_order(&mut self) {
+        self.single(Endpoint::OrderUpdate);
+    }
+
     /// `budget`: as it is now, for the time it takes.
     pub fn finish(self, budget: &Budget) -> Forecast {
         let mut forecast = Forecast::default();

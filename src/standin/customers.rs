@@ -7,7 +7,7 @@ use super::{
     refusal::Refusal,
     route::Call,
     shape, stamp,
-    tables::{What, merge},
+    tables::{What, fresh, merge},
 };
 
 impl Remote {
@@ -165,11 +165,10 @@ impl Remote {
         &mut self,
         what: What,
         source_id: Option<&str>,
-        content: Object,
+        mut content: Object,
         now: i64,
     ) -> usize {
-        let mut fresh = Object::new();
-        merge(&mut fresh, content, false);
+        fresh(&mut content);
         let Self {
             random,
             customers,
@@ -184,7 +183,7 @@ impl Remote {
             What::Sku => skus,
             What::Order => orders,
         };
-        table.create(source_id, &fresh, now, random)
+        table.create(source_id, &content, now, random)
     }
 
     /// New content over old.

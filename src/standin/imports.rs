@@ -7,7 +7,7 @@ use super::{
     Object, Remote,
     refusal::Refusal,
     shape,
-    tables::{What, merge},
+    tables::{What, fresh},
 };
 
 /// One row of a CSV import: its cells by heading, headings in lower case.
@@ -120,9 +120,8 @@ impl Remote {
         self.refuse_key(What::Customer, source_id)?;
         match place {
             Some(place) => {
-                let mut fresh = Object::new();
-                merge(&mut fresh, content, true);
-                self.customers.rewrite(place, &fresh, now);
+                fresh(&mut content);
+                self.customers.rewrite(place, &content, now);
             }
             None => {
                 self.create(What::Customer, source_id, content, now);

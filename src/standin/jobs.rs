@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{
     Object, Remote, Reply, imports,
     lists::{Page, time},
+    outcome::{Failed, Outcome, bulk_result, import_result},
     refusal::Refusal,
     route::Call,
     settings::IMPORT_ORDERS_MAX,
@@ -18,7 +19,7 @@ use super::{
 };
 
 /// How long a report can be had.
-const REPORT_MS: i64 = 24 * 3_600_000;
+pub(super) const REPORT_MS: i64 = 24 * 3_600_000;
 
 /// What is asked of a job.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl Task {
         format!("{}.{verb}", what.plural().to_ascii_uppercase())
     }
 
-    fn is_import(self) -> bool {
+    pub(super) fn is_import(self) -> bool {
         matches!(self, Self::Csv(_) | Self::Orders)
     }
 
@@ -88,21 +89,6 @@ impl Jobs {
     }
 }
 
-/// What became of a job's records.
-#[derive(Default)]
-struct Outcome {
-    done: usize,
-    failed: Vec<Failed>,
-    report: String,
-}
-
-struct Failed {
-    source_id: Option<String>,
-    /// Of a CSV import, from 1.
-    row: Option<usize>,
-    refusal: Refusal,
-}
-
 impl Remote {
     pub(super) fn post_bulk(
         &mut self,
@@ -112,6 +98,7 @@ impl Remote {
     ) -> Result<Reply, Refusal> {
         let (what, check) = of_kind(kind);
         let items = items(call.body)?;
+        let mut read = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let at = format!("[{index}]");
             let content = check(shape::json(item.get().as_bytes())?, &at)?;
@@ -126,8 +113,12 @@ impl Remote {
             if let Some(refusal) = self.faults.refuses(what, key, true, &mut self.random) {
                 return Err(refusal);
             }
+            if self.settings.instant {
+                read.push(content);
+            }
         }
-        Ok(self.enqueue(Task::Bulk(what), call, items.len(), 202, now))
+        let id = self.enqueue(Task::Bulk(what), call, items.len(), now);
+        Ok(self.begin(id, read, 202, now))
     }
 
     pub(super) fn post_metadata(
@@ -138,7 +129,8 @@ impl Remote {
     ) -> Result<Reply, Refusal> {
         let (what, _) = of_kind(kind);
         let (keys, _) = one_for_many(call.body)?;
-        Ok(self.enqueue(Task::Metadata(what), call, keys.len(), 202, now))
+        let id = self.enqueue(Task::Metadata(what), call, keys.len(), now);
+        Ok(self.begin(id, Vec::new(), 202, now))
     }
 
     pub(super) fn post_csv(&mut self, kind: &str, call: &Call, now: i64) -> Result<Reply, Refusal> {
@@ -149,7 +141,8 @@ impl Remote {
             "products" => (What::Product, 200),
             _ => (What::Sku, 200),
         };
-        Ok(self.enqueue(Task::Csv(what), call, rows.len(), status, now))
+        let id = self.enqueue(Task::Csv(what), call, rows.len(), now);
+        Ok(self.begin(id, Vec::new(), status, now))
     }
 
     pub(super) fn post_import(&mut self, call: &Call, now: i64) -> Result<Reply, Refusal> {
@@ -169,10 +162,11 @@ impl Remote {
                 return Err(refusal);
             }
         }
-        Ok(self.enqueue(Task::Orders, call, items.len(), 200, now))
+        let id = self.enqueue(Task::Orders, call, items.len(), now);
+        Ok(self.begin(id, Vec::new(), 200, now))
     }
 
-    fn enqueue(&mut self, task: Task, call: &Call, records: usize, status: u16, now: i64) -> Reply {
+    fn enqueue(&mut self, task: Task, call: &Call, records: usize, now: i64) -> String {
         let faults = self.faults.jobs.clone();
         let hangs = self.random.chance(faults.hang);
         let settings = &self.settings;
@@ -212,14 +206,20 @@ impl Remote {
             result: None,
             report: None,
         });
-        if ends_ms <= now {
-            self.work_off(now);
+        id
+    }
+
+    /// Answers with the job, which is done first if it is due at once.
+    fn begin(&mut self, id: String, read: Vec<Object>, status: u16, now: i64) -> Reply {
+        if self.jobs.next_due().is_some_and(|due| due <= now) {
+            self.work_off(read, now);
         }
         Reply::json(status, &json!({"async_action_id": id}))
     }
 
-    /// Does the job that is due first.
-    pub(super) fn work_off(&mut self, now: i64) {
+    /// Does the job that is due first; `read` are the records of its body, unless it has to be read
+    /// again.
+    pub(super) fn work_off(&mut self, read: Vec<Object>, now: i64) {
         let Some((_, place)) = self.jobs.waiting.pop_first() else {
             return;
         };
@@ -230,7 +230,7 @@ impl Remote {
             return;
         }
         let outcome = match task {
-            Task::Bulk(what) => self.bulk(what, &body, now),
+            Task::Bulk(what) => self.bulk(what, read, &body, now),
             Task::Metadata(what) => self.metadata(what, &body, now),
             Task::Csv(what) => self.import_csv(what, &content_type, &body, now),
             Task::Orders => self.import_orders(&body, now),
@@ -253,9 +253,15 @@ impl Remote {
         job.report = with_report.then_some(outcome.report);
     }
 
-    fn bulk(&mut self, what: What, body: &[u8], now: i64) -> Outcome {
-        let (_, check) = of_kind(what.plural());
+    fn bulk(&mut self, what: What, read: Vec<Object>, body: &[u8], now: i64) -> Outcome {
         let mut outcome = Outcome::begun();
+        if !read.is_empty() {
+            for content in read {
+                self.settle(what, content, now, &mut outcome);
+            }
+            return outcome;
+        }
+        let (_, check) = of_kind(what.plural());
         for item in items(body).unwrap_or_default() {
             let content = shape::json(item.get().as_bytes()).and_then(|item| check(item, ""));
             let Ok(content) = content else { continue };
@@ -442,89 +448,6 @@ impl Job {
         }
         view
     }
-}
-
-impl Outcome {
-    fn begun() -> Self {
-        Self {
-            report: "source_id,found,updated\n".into(),
-            ..Self::default()
-        }
-    }
-
-    fn note(&mut self, source_id: &str, found: bool, updated: bool) {
-        let quoted = source_id.replace('"', "\"\"");
-        self.report
-            .push_str(&format!("\"{quoted}\",{found},{updated}\n"));
-    }
-}
-
-fn bulk_result(outcome: &Outcome, url: Option<String>, now: i64, silent: bool) -> Value {
-    let errors: Vec<Value> = outcome
-        .failed
-        .iter()
-        .filter(|_| !silent)
-        .map(|failed| {
-            json!({
-                "source_id": failed.source_id,
-                "key": failed.refusal.key,
-                "message": failed.refusal.message,
-                "details": failed.refusal.details,
-            })
-        })
-        .collect();
-    json!({
-        "done_count": outcome.done,
-        "failed_count": outcome.failed.len(),
-        "reports": url.as_slice(),
-        "reports_available_till": stamp(now.saturating_add(REPORT_MS)),
-        "errors": errors,
-    })
-}
-
-fn import_result(
-    task: Task,
-    outcome: &Outcome,
-    null_ids: bool,
-    as_object: bool,
-    silent: bool,
-) -> Value {
-    let failed: Vec<Value> = outcome
-        .failed
-        .iter()
-        .filter(|_| !silent)
-        .map(|failed| {
-            let mut entry = json!({});
-            match &failed.source_id {
-                _ if null_ids => entry["source_id"] = Value::Null,
-                Some(key) => entry["source_id"] = Value::from(key.as_str()),
-                None => {}
-            }
-            if let Some(row) = failed.row {
-                entry["row"] = Value::from(row);
-            }
-            entry["reason"] = Value::from(match failed.refusal.details.as_str() {
-                "" => failed.refusal.message.as_ref(),
-                details => details,
-            });
-            entry
-        })
-        .collect();
-    let word = match task {
-        Task::Orders => What::Order,
-        Task::Csv(what) | Task::Bulk(what) | Task::Metadata(what) => what,
-    };
-    // The document draws an object where its example shows an array (API.md, Jobs).
-    let failed = match task {
-        Task::Orders if as_object => failed.into_iter().next_back().unwrap_or_else(|| json!({})),
-        _ => Value::Array(failed),
-    };
-    json!({
-        "message": format!("{} {}(s) imported successfully, {} failed.", outcome.done, word.name(), outcome.failed.len()),
-        "failed": failed,
-        "done_count": outcome.done,
-        "failed_count": outcome.failed.len(),
-    })
 }
 
 type Check = fn(Value, &str) -> Result<Object, Refusal>;

@@ -22,11 +22,12 @@ mod lists;
 mod log;
 mod metadata;
 mod orders;
+mod outcome;
 mod random;
 mod refusal;
 mod route;
 pub mod server;
-mod settings;
+pub mod settings;
 mod shape;
 mod tables;
 #[cfg(test)]
@@ -252,7 +253,7 @@ impl Remote {
                 let call = Call::of(&request);
                 self.take(&call, due);
             } else {
-                self.work_off(due);
+                self.work_off(Vec::new(), due);
             }
         }
         self.finish_exports(now_ms);

@@ -196,27 +196,29 @@ pub(super) fn json(body: &[u8]) -> Result<Value, Refusal> {
         .map_err(|error| Refusal::payload(format!("Body is not valid JSON: {error}")))
 }
 
-fn known(body: Value, fields: &'static [Field], at: &str) -> Result<Object, Refusal> {
-    let Value::Object(given) = body else {
+fn known(mut body: Value, fields: &'static [Field], at: &str) -> Result<Object, Refusal> {
+    let Value::Object(given) = &mut body else {
         return Err(wrong(at, "an object"));
     };
-    let mut taken = Object::new();
-    for (name, value) in given {
-        let Some(field) = fields.iter().find(|field| field.name == name) else {
-            continue;
-        };
-        let value = if value.is_null() && field.nullable {
-            value
-        } else {
-            fit(value, field.shape, &format_args!("{at}.{name}"))?
-        };
-        taken.insert(name, value);
-    }
-    Ok(taken)
+    check(given, fields, at)?;
+    Ok(std::mem::take(given))
 }
 
-fn fit(value: Value, shape: Shape, at: &std::fmt::Arguments<'_>) -> Result<Value, Refusal> {
-    let (fits, expected) = match (shape, &value) {
+/// In place: a bulk body holds tens of thousands of objects.
+fn check(given: &mut Object, fields: &'static [Field], at: &str) -> Result<(), Refusal> {
+    given.retain(|name, _| fields.iter().any(|field| field.name == name));
+    for (name, value) in given.iter_mut() {
+        let field = fields.iter().find(|field| field.name == name);
+        let field = field.expect("the others are gone");
+        if !(value.is_null() && field.nullable) {
+            fit(value, field.shape, &format_args!("{at}.{name}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn fit(value: &mut Value, shape: Shape, at: &std::fmt::Arguments<'_>) -> Result<(), Refusal> {
+    let (fits, expected) = match (shape, &mut *value) {
         (Shape::Text, value) => (value.is_string(), "a string"),
         (Shape::Date, value) => (value.as_str().is_some_and(is_date), "a date, YYYY-MM-DD"),
         (Shape::DateTime, value) => (
@@ -227,48 +229,51 @@ fn fit(value: Value, shape: Shape, at: &std::fmt::Arguments<'_>) -> Result<Value
         (Shape::Number, value) => (value.is_number(), "a number"),
         (Shape::Truth, value) => (value.is_boolean(), "a boolean"),
         (Shape::AnyObject, value) => (value.is_object(), "an object"),
-        (Shape::Texts, Value::Array(list)) => {
-            (list.iter().all(Value::is_string), "an array of strings")
+        (Shape::Texts, value) => {
+            let list = value.as_array();
+            let fits = list.is_some_and(|list| list.iter().all(Value::is_string));
+            (fits, "an array of strings")
         }
-        (Shape::Texts, _) => (false, "an array of strings"),
         (Shape::OneOf(words), value) => {
-            let fits = value.as_str().is_some_and(|word| words.contains(&word));
-            if !fits {
-                return Err(Refusal::payload(format!(
-                    "Property {at} should be equal to one of the allowed values [ {} ]",
-                    words.join(", ")
-                )));
+            if value.as_str().is_some_and(|word| words.contains(&word)) {
+                return Ok(());
             }
-            (true, "")
+            return Err(Refusal::payload(format!(
+                "Property {at} should be equal to one of the allowed values [ {} ]",
+                words.join(", ")
+            )));
         }
-        (Shape::Of(fields), _) => return known(value, fields, &at.to_string()).map(Value::Object),
-        (Shape::ListOf(fields), _) => return list(value, fields, &at.to_string()),
+        (Shape::Of(fields), Value::Object(parts)) => return check(parts, fields, &at.to_string()),
+        (Shape::Of(_), _) => (false, "an object"),
+        (Shape::ListOf(fields), Value::Array(list)) => return check_all(list, fields, at),
+        (Shape::ListOf(_), _) => (false, "an array"),
     };
-    if fits {
-        return Ok(value);
-    }
-    let at = at.to_string();
-    Err(match shape {
+    match (fits, shape) {
+        (true, _) => Ok(()),
         // A date that can't be is the customer's fault, not the form's.
-        Shape::Date => Refusal::new(
+        (false, Shape::Date) => Err(Refusal::new(
             400,
             "invalid_customer",
             "Invalid customer",
             format!("Property {at} should be {expected}"),
-        ),
-        _ => wrong(&at, expected),
-    })
+        )),
+        (false, _) => Err(wrong(&at.to_string(), expected)),
+    }
 }
 
-fn list(value: Value, fields: &'static [Field], at: &str) -> Result<Value, Refusal> {
-    let Value::Array(list) = value else {
-        return Err(wrong(at, "an array"));
-    };
-    list.into_iter()
-        .enumerate()
-        .map(|(index, value)| known(value, fields, &format!("{at}[{index}]")).map(Value::Object))
-        .collect::<Result<Vec<_>, _>>()
-        .map(Value::Array)
+fn check_all(
+    list: &mut [Value],
+    fields: &'static [Field],
+    at: &std::fmt::Arguments<'_>,
+) -> Result<(), Refusal> {
+    for (index, value) in list.iter_mut().enumerate() {
+        let at = format!("{at}[{index}]");
+        match value {
+            Value::Object(parts) => check(parts, fields, &at)?,
+            _ => return Err(wrong(&at, "an object")),
+        }
+    }
+    Ok(())
 }
 
 fn wrong(at: &str, expected: &str) -> Refusal {

@@ -180,6 +180,18 @@ fn text(content: &Object) -> Box<str> {
         .into()
 }
 
+/// What new content is without anything to lay it over: the rule of [`merge`], in place.
+pub(super) fn fresh(content: &mut Object) {
+    content.retain(|name, value| {
+        match (name.as_str(), &mut *value) {
+            ("metadata", Value::Object(parts)) => parts.retain(|_, value| !value.is_null()),
+            ("address", Value::Object(parts)) => parts.retain(|_, value| value != ""),
+            _ => {}
+        }
+        !is_clear(value)
+    });
+}
+
 /// New content over old: what is left out stays, metadata is merged key by key, and what API.md
 /// calls clearing (`""`, `null`, `[]`, `{}`) takes a field away.
 pub(super) fn merge(old: &mut Object, new: Object, address_replaces: bool) {
@@ -244,6 +256,24 @@ mod tests {
         let mut merged = old.as_object().unwrap().clone();
         merge(&mut merged, new.as_object().unwrap().clone(), false);
         assert_eq!(Value::Object(merged), expected);
+    }
+
+    #[test]
+    fn fresh_content_is_what_comes_of_it_over_nothing() {
+        for content in [
+            json!({"name": "", "email": "a@b.c", "price": 0, "attributes": [], "image_url": "x"}),
+            json!({"address": null, "metadata": {"a": null}, "items": [{"a": 1}]}),
+            json!({"address": {"city": "", "country": "IT"}, "metadata": {"a": "", "b": null, "c": {}}}),
+            json!({"address": {"city": ""}, "attributes": {"a": null}}),
+        ] {
+            let Value::Object(mut content) = content else {
+                unreachable!("each is an object");
+            };
+            let mut merged = Object::new();
+            merge(&mut merged, content.clone(), false);
+            fresh(&mut content);
+            assert_eq!(content, merged);
+        }
     }
 
     #[test]

@@ -5,8 +5,10 @@
 //! second one fails at nothing.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
 
+use memchr::memmem::Finder;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::edit::{self, Shapes, Source, Stored, Target};
@@ -17,6 +19,10 @@ use super::{Result, lookup, tally};
 use crate::kind::Kind;
 use crate::record::{Act, Batch, BatchRow, CLEARED, Content, GONE, Op, Shape};
 use crate::reject::Reject;
+
+/// Rows, and bytes of their text, that are kept to be sorted together.
+const KEPT_ROWS_MAX: usize = 24_576;
+const KEPT_BYTES_MAX: usize = 6 << 20;
 
 /// Lines of a member fit into these bits of a stored line; above them stands the member's number.
 const LINE_BITS: u32 = 40;
@@ -42,6 +48,8 @@ struct Statements<'c> {
     record: CachedStatement<'c>,
     document: CachedStatement<'c>,
     pending: CachedStatement<'c>,
+    /// The first of the records that were created and are not in the queue yet.
+    unqueued: Option<i64>,
     stored: CachedStatement<'c>,
     looked_up: lookup::Active,
 }
@@ -57,9 +65,12 @@ impl<'c> Statements<'c> {
                 "INSERT INTO document (id, kind, source_id, file, line, at, shape, vals)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?,
+            // Creations stand side by side in `document`: one statement for many costs half.
             pending: c.prepare_cached(
-                "INSERT INTO pending (kind, part, id, file, since) VALUES (?1, 0, ?2, ?3, ?4)",
+                "INSERT INTO pending (kind, part, id, file, since)
+                 SELECT kind, 0, id, ?2, ?3 FROM document WHERE id >= ?1",
             )?,
+            unqueued: None,
             stored: c.prepare_cached(edit::STORED_SQL)?,
             looked_up: lookup::active(c)?,
         })
@@ -70,6 +81,15 @@ impl<'c> Statements<'c> {
             .stored
             .query_row(params![kind.code(), key], Stored::read);
         Ok(found.optional()?)
+    }
+
+    /// Puts the records that were created into the queue: at the end, and before anything that may
+    /// be about one of them.
+    fn queue_created(&mut self, file: i64, now: i64) -> Result<()> {
+        if let Some(first) = self.unqueued.take() {
+            self.pending.execute(params![first, file, now])?;
+        }
+        Ok(())
     }
 }
 
@@ -89,6 +109,11 @@ pub(super) struct Applier {
     /// Added to the lines of the member that is being read, so that they grow over the whole file.
     line_base: i64,
     members: i64,
+    /// Batches that wait for more of them.
+    kept: Vec<Batch>,
+    /// When the last batch came.
+    now: i64,
+    clears: Finder<'static>,
     shapes: Shapes,
     known_shapes: HashMap<Arc<Shape>, KnownShape>,
     /// The last row's record was new.
@@ -116,6 +141,9 @@ impl Applier {
             resumed,
             line_base: 0,
             members: 0,
+            kept: Vec::new(),
+            now: 0,
+            clears: Finder::new(CLEARED),
             file,
             folder,
             kind,
@@ -130,12 +158,14 @@ impl Applier {
     }
 
     /// The next batches and rejects are of this member.
-    pub fn member(&mut self, member: &str) {
+    pub fn member(&mut self, c: &Connection, member: &str) -> Result<()> {
         if self.last_reject.0 != member {
+            self.flush(c)?;
             self.last_reject = (member.to_owned(), (0, 0));
             self.members += 1;
             self.line_base = self.members << LINE_BITS;
         }
+        Ok(())
     }
 
     pub fn rejects(&mut self, c: &Connection, member: &str, rejects: &[Reject]) -> Result<()> {
@@ -144,47 +174,103 @@ impl Applier {
         Ok(())
     }
 
-    pub fn batch(&mut self, c: &Connection, batch: &Batch, now: i64) -> Result<()> {
-        let shapes = self.batch_shapes(c, batch)?;
+    /// Applies a batch, or keeps it for a while: rows in no order of keys touch a page each, and the
+    /// more of them are sorted together, the fewer pages are written. An empty batch is left behind.
+    pub fn batch(&mut self, c: &Connection, batch: &mut Batch, now: i64) -> Result<()> {
+        self.now = now;
+        if self.kept.is_empty() && in_key_order(batch) {
+            self.apply(c, std::slice::from_ref(batch))?;
+            batch.clear();
+            return Ok(());
+        }
+        let mut kept = mem::take(batch);
+        kept.text.shrink_to_fit();
+        kept.rows.shrink_to_fit();
+        self.kept.push(kept);
+        let rows: usize = self.kept.iter().map(|batch| batch.rows.len()).sum();
+        let bytes: usize = self.kept.iter().map(|batch| batch.text.len()).sum();
+        if rows >= KEPT_ROWS_MAX || bytes >= KEPT_BYTES_MAX {
+            self.flush(c)?;
+        }
+        Ok(())
+    }
+
+    /// Applies what was kept.
+    pub fn flush(&mut self, c: &Connection) -> Result<()> {
+        if self.kept.is_empty() {
+            return Ok(());
+        }
+        let kept = mem::take(&mut self.kept);
+        self.apply(c, &kept)
+    }
+
+    fn apply(&mut self, c: &Connection, batches: &[Batch]) -> Result<()> {
+        let mut shapes = Vec::with_capacity(batches.len());
+        for batch in batches {
+            shapes.push(self.batch_shapes(c, batch)?);
+        }
+        let now = self.now;
         let mut statements = Statements::new(c)?;
         let mut seq = edit::next_seq(c)?;
         let mut created = [0; Kind::ALL.len()];
-        for index in in_key_order(batch) {
+        for (nth, index) in key_order(batches) {
+            let batch = &batches[nth];
             let row = &batch.rows[index];
             let said = Said {
                 batch,
                 row,
                 key: batch.key(row),
-                shape: shapes[row.shape],
+                shape: shapes[nth][row.shape],
                 now,
             };
-            if row.act == Act::Delete {
-                self.delete(c, said, &mut seq)?;
-                continue;
-            }
-            if self.expect_new && self.insert(c, &mut statements, said, seq)? {
-                created[row.kind as usize] += 1;
-                seq += 1;
-                continue;
-            }
-            match statements.stored(row.kind, said.key)? {
-                Some(stored) if self.was_applied(c, &stored, row)? => {}
-                Some(stored) => {
-                    self.expect_new = false;
-                    self.merge(c, said, stored, &mut seq)?;
-                }
-                None => {
-                    self.expect_new = true;
-                    self.insert(c, &mut statements, said, seq)?;
-                    created[row.kind as usize] += 1;
-                    seq += 1;
-                }
-            }
+            let is_new = self.row(c, &mut statements, said, &mut seq)?;
+            created[row.kind as usize] += i64::from(is_new);
         }
+        statements.queue_created(self.file, now)?;
         for kind in Kind::ALL {
             tally::changed(c, kind, created[kind as usize])?;
         }
         Ok(())
+    }
+
+    /// Whether it created its record for the first time.
+    fn row(
+        &mut self,
+        c: &Connection,
+        statements: &mut Statements<'_>,
+        said: Said<'_>,
+        seq: &mut i64,
+    ) -> Result<bool> {
+        let Said { row, key, now, .. } = said;
+        let is_deletion = row.act == Act::Delete;
+        if self.expect_new && !is_deletion && self.insert(c, statements, said, *seq)? {
+            *seq += 1;
+            return Ok(true);
+        }
+        let Some(stored) = statements.stored(row.kind, key)? else {
+            if is_deletion {
+                // Not here, and told by nobody to the remote: there is nothing to delete.
+                self.count_unchanged(row.kind, key);
+                return Ok(false);
+            }
+            self.expect_new = true;
+            self.insert(c, statements, said, *seq)?;
+            *seq += 1;
+            return Ok(true);
+        };
+        if self.was_applied(c, &stored, row)? {
+            return Ok(false);
+        }
+        if statements.unqueued.is_some_and(|first| stored.id >= first) {
+            statements.queue_created(self.file, now)?;
+        }
+        if is_deletion {
+            self.delete(c, said, &stored, seq)?;
+        } else {
+            self.expect_new = false;
+            self.merge(c, said, stored, seq)?;
+        }
+        Ok(false)
     }
 
     fn batch_shapes(&mut self, c: &Connection, batch: &Batch) -> Result<Vec<KnownShape>> {
@@ -221,10 +307,10 @@ impl Applier {
         } = said;
         let values = batch.values(row);
         // What a row clears was never there, and consents have a fingerprint of their own.
-        let content =
-            (shape.consents || values.contains(CLEARED) || statements.looked_up.of(row.kind))
-                .then(|| decode(batch, row).map(edit::without_markers))
-                .transpose()?;
+        let clears = self.clears.find(values.as_bytes()).is_some();
+        let content = (shape.consents || clears || statements.looked_up.of(row.kind))
+            .then(|| decode(batch, row).map(edit::without_markers))
+            .transpose()?;
         let (shape, values, parts) = match &content {
             Some(content) => {
                 let (shape, values) = content.encode();
@@ -268,9 +354,7 @@ impl Applier {
             shape,
             values
         ])?;
-        statements
-            .pending
-            .execute(params![kind, seq, self.file, now])?;
+        statements.unqueued.get_or_insert(seq);
         if let Some(content) = &content {
             lookup::changed(c, row.kind, seq, &Content::default(), content)?;
             let source = self.source(row, now);
@@ -322,23 +406,21 @@ impl Applier {
         Ok(())
     }
 
-    fn delete(&mut self, c: &Connection, said: Said<'_>, seq: &mut i64) -> Result<()> {
+    fn delete(
+        &mut self,
+        c: &Connection,
+        said: Said<'_>,
+        stored: &Stored,
+        seq: &mut i64,
+    ) -> Result<()> {
         let Said { row, key, now, .. } = said;
-        match edit::stored(c, row.kind, key)? {
-            // Not here, and told by nobody to the remote: there is nothing to delete.
-            None => {
-                self.count_unchanged(row.kind, key);
-                Ok(())
-            }
-            Some(stored) if self.was_applied(c, &stored, row)? => Ok(()),
-            Some(stored) if stored.gone => self.unchanged(c, row, key, &stored),
-            Some(stored) => {
-                let source = self.source(row, now);
-                self.delete_stored(c, row.kind, key, &stored, source, *seq)?;
-                *seq += 1;
-                Ok(())
-            }
+        if stored.gone {
+            return self.unchanged(c, row, key, stored);
         }
+        let source = self.source(row, now);
+        self.delete_stored(c, row.kind, key, stored, source, *seq)?;
+        *seq += 1;
+        Ok(())
     }
 
     /// Deletes a record that is there, and counts it.
@@ -440,12 +522,20 @@ pub(super) fn decode(batch: &Batch, row: &BatchRow) -> Result<Content> {
         .ok_or_else(|| super::Error::Statement("a batch's values do not fit their shape".into()))
 }
 
-/// Rows by kind and key, those of one key in the file's order: neighbours stand on one page.
-fn in_key_order(batch: &Batch) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..batch.rows.len()).collect();
-    let key = |i: &usize| {
-        let row = &batch.rows[*i];
-        (row.kind, batch.key(row))
+fn in_key_order(batch: &Batch) -> bool {
+    batch
+        .rows
+        .is_sorted_by_key(|row| (row.kind, batch.key(row)))
+}
+
+/// Rows (batch and index) by kind and key, those of one key in the file's order: neighbours stand on
+/// one page.
+fn key_order(batches: &[Batch]) -> Vec<(usize, usize)> {
+    let rows = |(nth, batch): (usize, &Batch)| (0..batch.rows.len()).map(move |index| (nth, index));
+    let mut order: Vec<(usize, usize)> = batches.iter().enumerate().flat_map(rows).collect();
+    let key = |&(nth, index): &(usize, usize)| {
+        let row = &batches[nth].rows[index];
+        (row.kind, batches[nth].key(row))
     };
     if !order.is_sorted_by_key(key) {
         // Stable: the later row of a key comes later.

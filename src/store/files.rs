@@ -335,15 +335,7 @@ impl Store {
 
     /// The columns that the folder's last good file had mapped; `None`: there was none.
     pub fn folder_columns(&self, folder: &str) -> Result<Option<Vec<String>>> {
-        let c = self.reader()?;
-        let columns: Option<Option<String>> = c
-            .query_row(
-                "SELECT columns FROM folder WHERE name = ?1",
-                [folder],
-                |row| row.get(0),
-            )
-            .optional()?;
-        Ok(columns.flatten().map(|json| from_json(Some(&json))))
+        folder_columns(&self.reader()?, folder)
     }
 
     pub fn set_folder_columns(&self, folder: &str, columns: &[String]) -> Result<()> {
@@ -357,6 +349,18 @@ impl Store {
             Ok(())
         })
     }
+}
+
+/// `Store::folder_columns`, on any connection.
+pub fn folder_columns(c: &Connection, folder: &str) -> Result<Option<Vec<String>>> {
+    let columns: Option<Option<String>> = c
+        .query_row(
+            "SELECT columns FROM folder WHERE name = ?1",
+            [folder],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(columns.flatten().map(|json| from_json(Some(&json))))
 }
 
 /// One row of `files`, on any connection.

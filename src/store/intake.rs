@@ -202,11 +202,10 @@ impl IntakeSession {
         let member = member.to_owned();
         self.store.writer.batch(self.fate.clone(), move |c| {
             let mut applier = applier.lock().unwrap_or_else(PoisonError::into_inner);
-            applier.member(&member);
-            applier.batch(c, &batch, now)?;
-            applier.rejects(c, &member, &rejects)?;
             let rows = batch.rows.len() + rejects.len();
-            batch.clear();
+            applier.member(c, &member)?;
+            applier.batch(c, &mut batch, now)?;
+            applier.rejects(c, &member, &rejects)?;
             // A session that is gone wants no batch.
             let _ = give.send(mem::take(&mut batch));
             Ok(rows)
@@ -281,7 +280,12 @@ impl IntakeSession {
 
     /// Returns once all batches are committed or lost.
     pub(super) fn settle(&self) -> Result<()> {
-        self.store.write(|_| Ok(()))?;
+        let (applier, fate) = (self.applier.clone(), self.fate.clone());
+        self.store.write(move |c| {
+            fate.check()?;
+            let mut applier = applier.lock().unwrap_or_else(PoisonError::into_inner);
+            applier.flush(c)
+        })?;
         self.fate.check()
     }
 }
@@ -292,6 +296,7 @@ fn finish(
     present: Option<&Present>,
     finish: &Finish,
 ) -> Result<Counts> {
+    applier.flush(c)?;
     if let Some(present) = present {
         delete_missing(c, applier, present, finish.now)?;
     }

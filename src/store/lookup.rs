@@ -193,4 +193,19 @@ impl Lookup for StoreLookup {
     fn skus_by_code(&self, code: &str) -> Vec<String> {
         self.keys(Kind::Skus, code)
     }
+
+    fn knows_order(&self, key: &str) -> bool {
+        let known = (self.reader).query_row(
+            "SELECT count(*) FROM record WHERE kind = ?1 AND source_id = ?2 AND gone = 0",
+            params![Kind::Orders.code(), key],
+            |row| row.get::<_, i64>(0),
+        );
+        match known {
+            Ok(known) => known > 0,
+            Err(error) => {
+                self.error.borrow_mut().get_or_insert(error.into());
+                false
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! typed request over; requests that wait together are committed together.
 
 mod apply;
+pub mod backup;
 mod compare;
 mod counts;
 pub(crate) mod edit;
@@ -17,6 +18,7 @@ mod lookup;
 pub mod meta;
 mod present;
 mod scratch;
+pub mod status;
 mod tally;
 mod trace;
 mod undo;
@@ -27,17 +29,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::OpenFlags;
+
+/// One that reads beside the writer, for this module's functions.
+pub use rusqlite::Connection;
 
 pub use compare::{Compared, Comparer, Outcome, brought};
 pub use counts::{Counts as StoreCounts, PerKind, counts};
-pub use files::{Arrival, FileRow, FileState, StoredReject, file};
+pub use files::{Arrival, FileRow, FileState, StoredReject, file, folder_columns};
 pub use history::changes;
 pub use intake::{Begin, Counts, Finish, IntakeSession, Missing};
 pub use known::KnownRows;
 pub use listing::{ChangeRow, Filter, ParkedRow, PendingRow, RejectRow, RequestRow};
 pub use listing::{files, find, parked, pending, rejects, requests};
 pub use lookup::StoreLookup;
+pub use present::Present;
 pub use trace::{Trace, TracedFlight, trace};
 pub use undo::{Left, Reverted};
 pub use writer::Writer;

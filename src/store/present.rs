@@ -5,13 +5,14 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, Rows, params};
+use rusqlite::{Connection, OptionalExtension, Rows, params};
 
 use super::intake::Missing;
 use super::{Result, files, scratch};
 use crate::kind::Kind;
 
-pub(super) struct Present {
+/// Used by an intake session, and by a dry run on its own.
+pub struct Present {
     scratch: Connection,
 }
 
@@ -76,6 +77,14 @@ impl Present {
         Ok(found)
     }
 
+    /// `compare` for a folder by its name; nothing is missing of one that never brought a file.
+    pub fn compare_folder(&mut self, reader: &Connection, folder: &str) -> Result<Missing> {
+        match known_folder(reader, folder)? {
+            Some(folder) => self.compare(reader, folder),
+            None => Ok(Missing::default()),
+        }
+    }
+
     pub fn each_missing(&self, mut each: impl FnMut(Kind, &str) -> Result<()>) -> Result<()> {
         let mut missing = self
             .scratch
@@ -86,6 +95,15 @@ impl Present {
         }
         Ok(())
     }
+}
+
+fn known_folder(c: &Connection, folder: &str) -> Result<Option<i64>> {
+    Ok(
+        c.query_row("SELECT id FROM folder WHERE name = ?1", [folder], |row| {
+            row.get(0)
+        })
+        .optional()?,
+    )
 }
 
 fn step(rows: &mut Rows<'_>) -> Result<Option<(i64, String)>> {

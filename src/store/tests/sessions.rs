@@ -235,6 +235,7 @@ fn a_file_read_again_after_a_crash_reports_what_it_did_in_all() {
         code: Code::Number,
         reason: "no number".into(),
         cells: vec!["x".into()],
+        record: None,
     };
     session
         .apply(
@@ -443,4 +444,37 @@ fn a_newer_database_is_refused_and_stays_byte_for_byte() {
     }
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert!(!dir.path().join("tillsync.db-wal").exists());
+}
+
+#[test]
+fn keys_in_no_order_keep_the_files_order_of_their_rows() {
+    let mut t = tried();
+    const KEYS: u64 = 20_000;
+    let key = |n: u64| format!("{:016x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let keys: Vec<String> = (0..2 * KEYS).map(|n| key(n % KEYS)).collect();
+    let values: Vec<String> = (0..2 * KEYS).map(|n| n.to_string()).collect();
+    let rows: Vec<_> = (0..keys.len())
+        .map(|n| row(&keys[n], &[("phone", values[n].as_str())]))
+        .collect();
+    let file = t.arrive("customers", Kind::Customers);
+    let mut session = t.begin(file).unwrap();
+    for (n, rows) in rows.chunks(3000).enumerate() {
+        let lines = n as u64 * 3000 + 2;
+        session
+            .apply(batch(Kind::Customers, rows, lines), vec![], "", 1)
+            .unwrap();
+    }
+    let counts = session.finish(end(2 * KEYS)).unwrap();
+    assert_eq!((counts.new, counts.changed), (KEYS, 0));
+    for n in (0..KEYS).step_by(997) {
+        let newest = (n + KEYS).to_string();
+        let expected = content(&[("phone", newest.as_str())]);
+        assert_eq!(t.content(Kind::Customers, &key(n)), Some(expected));
+    }
+    let c = t.store.reader().unwrap();
+    let counted = super::super::counts(&c).unwrap();
+    assert_eq!(
+        (counted.stored.total(), counted.pending.total()),
+        (KEYS, KEYS)
+    );
 }

@@ -1,0 +1,18 @@
+//! `accept`: takes a held file in after all, for the number that was shown and not for more.
+
+use super::args::FileId;
+use super::{Failure, Shell, Status, open_for_writing, wake};
+
+pub fn run(args: &FileId, shell: &mut Shell<'_>) -> Result<Status, Failure> {
+    let config = shell.load_config()?;
+    let store = open_for_writing(&config)?;
+    if !store.accept(args.id)? {
+        return Err(Failure::Data(format!(
+            "file {} is not held: nothing was done\n`tillsync files` lists the files with their state.",
+            args.id
+        )));
+    }
+    wake(&config);
+    shell.say(&format!("file {} will be taken in", args.id))?;
+    Ok(Status::Done)
+}

@@ -1,0 +1,47 @@
+//! `backup` and `restore`: a checked copy of the database while the daemon runs; a copy into an empty
+//! state directory.
+
+use super::args::{Backup, Restore};
+use super::{Failure, Shell, Status, now, open_for_writing, render};
+use crate::daemon::lock;
+use crate::store::backup;
+
+pub fn backup(args: &Backup, shell: &mut Shell<'_>) -> Result<Status, Failure> {
+    let config = shell.load_config()?;
+    let now = now();
+    let to = if args.dest.is_dir() {
+        let stamp = render::utc(now).replace([':', '-'], "").replace(".000", "");
+        args.dest.join(format!(
+            "tillsync-{}.db",
+            stamp.split('.').next().unwrap_or(&stamp)
+        ))
+    } else {
+        args.dest.clone()
+    };
+    let bytes = backup::backup(&config.state_dir, &to, now)?;
+    open_for_writing(&config)?.set_integer(backup::LAST, now)?;
+    shell.say(&format!("{}: {bytes} bytes, checked", to.display()))?;
+    Ok(Status::Done)
+}
+
+pub fn restore(args: &Restore, shell: &mut Shell<'_>) -> Result<Status, Failure> {
+    let config = shell.load_config()?;
+    if let Some(holder) = lock::holder(&config.state_dir) {
+        return Err(Failure::Busy(format!(
+            "the daemon runs on this state directory (pid {})\nStop it first.",
+            holder.pid
+        )));
+    }
+    std::fs::create_dir_all(&config.state_dir).map_err(|error| {
+        Failure::Io(format!(
+            "{}: {}",
+            config.state_dir.display(),
+            crate::config::why(&error)
+        ))
+    })?;
+    backup::restore(&args.file, &config.state_dir)?;
+    shell.say(
+        "restored; nothing is sent from it until `tillsync rebind` has compared it with the remote",
+    )?;
+    Ok(Status::Done)
+}

@@ -1,0 +1,446 @@
+//! `check`: everything that can be wrong before the daemon starts, in one run: configuration, time zone,
+//! store, folders, credentials, share, page, alerts.
+//!
+//! Looks with the eyes of whoever runs it, and changes nothing.
+
+mod eyes;
+mod file_system;
+mod folder;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Access;
+
+use super::args::Check;
+use super::{Failure, Shell, Status};
+use crate::config::credentials::{self, Absent, Origin, Surroundings};
+use crate::config::keys::Section;
+use crate::config::problem::{nearest, visible};
+use crate::config::{self, Config, Places, Problem, Severity, Survey, why};
+use crate::kind::Kind;
+use eyes::Eyes;
+use file_system::Nature;
+
+/// What a look at one thing finds.
+#[derive(Clone, Debug)]
+pub enum Finding {
+    /// In order: what, and how it is.
+    Ok(String),
+    Problem(Problem),
+}
+
+impl Finding {
+    fn error(message: impl Into<String>, advice: impl Into<String>) -> Finding {
+        Finding::Problem(Problem::error(None, message).advice(advice))
+    }
+
+    fn warning(message: impl Into<String>, advice: impl Into<String>) -> Finding {
+        Finding::Problem(Problem::warning(None, message).advice(advice))
+    }
+}
+
+pub fn run(args: &Check, shell: &mut Shell<'_>) -> Result<Status, Failure> {
+    let survey = config::survey(shell.config.as_deref(), &shell.environment);
+    let around = Surroundings::of_process();
+    let mut findings = configuration(&survey);
+    if !survey.files.is_empty() {
+        findings.extend(surroundings(&survey, &around, &Eyes::of_process()));
+    }
+    let mut status = Status::Done;
+    let (mut errors, mut warnings) = (0, 0);
+    for finding in &findings {
+        match finding {
+            Finding::Ok(line) => shell.say(&format!("ok  {line}"))?,
+            Finding::Problem(problem) => {
+                match problem.severity {
+                    Severity::Error => errors += 1,
+                    Severity::Warning => warnings += 1,
+                }
+                shell.problem(problem)?;
+            }
+        }
+    }
+    if args.online {
+        return Err(Failure::Internal("--online is not built yet".to_owned()));
+    }
+    if errors > 0 {
+        status = Status::Misconfigured;
+    }
+    let counted = |count: usize, what: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {what}")),
+        _ => Some(format!("{count} {what}s")),
+    };
+    let summary: Vec<String> = [counted(errors, "error"), counted(warnings, "warning")]
+        .into_iter()
+        .flatten()
+        .collect();
+    if !summary.is_empty() {
+        shell.note(&summary.join(", "));
+    }
+    Ok(status)
+}
+
+fn configuration(survey: &Survey) -> Vec<Finding> {
+    let problems = survey.problems.0.iter().cloned().map(Finding::Problem);
+    let mut findings: Vec<Finding> = problems.collect();
+    if findings.is_empty() {
+        let folders = match survey.config.folders.len() {
+            1 => "1 folder".to_owned(),
+            count => format!("{count} folders"),
+        };
+        findings.push(Finding::Ok(format!(
+            "configuration ({}): {folders}",
+            survey.files.join(", ")
+        )));
+        if survey.config.folders.is_empty() {
+            findings.push(Finding::warning(
+                "no folder is configured: nothing would be taken in",
+                "Add a `[[folder]]` with `path` and `kind`.",
+            ));
+        }
+    }
+    findings
+}
+
+/// All that lies outside the configuration's own text.
+fn surroundings(survey: &Survey, around: &Surroundings, eyes: &Eyes) -> Vec<Finding> {
+    let Survey { config, places, .. } = survey;
+    let mut findings = vec![user(eyes), zone()];
+    if !places.is_faulty(Section::Top, "state_dir") {
+        findings.extend(state(config, places, eyes));
+    }
+    if let Some(known) = known_presets(config) {
+        findings.extend(presets(config, places, &known));
+    }
+    for (index, folder) in config.folders.iter().enumerate() {
+        findings.extend(folder::look(folder, places.folder(index, "path"), eyes));
+    }
+    let api = ["app_id_file", "app_token_file"];
+    if !api.iter().any(|name| places.is_faulty(Section::Api, name)) {
+        findings.push(credentials(config, around, eyes));
+    }
+    findings.extend(share(config, stored_limit(&config.state_dir)));
+    findings.extend(files_named(config, places));
+    findings.extend(page(config, places));
+    findings.extend(alerts(config));
+    findings
+}
+
+/// Whose eyes these are.
+fn user(eyes: &Eyes) -> Finding {
+    match eyes {
+        Eyes::Own(name) => Finding::Ok(format!("user: {name}")),
+        Eyes::Lent(user, _) => Finding::Ok(format!(
+            "user: `{}`, looked at by root",
+            visible(&user.name)
+        )),
+        Eyes::Root => Finding::warning(
+            "looked at as root, who may read and write everything",
+            "Run it as the user that runs tillsync, to see what that user may do.",
+        ),
+    }
+}
+
+/// A source format's name, and the kinds that it brings.
+type KnownPreset = (String, Vec<Kind>);
+
+/// Folders that name a source format which is not there, or brings something else.
+fn presets(config: &Config, places: &Places, known: &[KnownPreset]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (index, folder) in config.folders.iter().enumerate() {
+        if folder.preset == "auto" {
+            continue;
+        }
+        let place = places.folder(index, "preset").cloned();
+        let found = known.iter().find(|(name, _)| *name == folder.preset);
+        let problem = match found {
+            Some((_, kinds)) if kinds.contains(&folder.kind) => continue,
+            Some((_, kinds)) => {
+                let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+                Problem::error(
+                    place,
+                    format!(
+                        "`folder.preset` brings {}, and this folder {}",
+                        kinds.join(" and "),
+                        folder.kind
+                    ),
+                )
+                .hint("correct one of them, or write \"auto\"")
+            }
+            None => {
+                let names = known.iter().map(|(name, _)| name.as_str());
+                let hint = match nearest(&folder.preset, names) {
+                    Some(near) => format!("did you mean \"{near}\"?"),
+                    None => "`tillsync presets` lists them".to_owned(),
+                };
+                Problem::error(place, "`folder.preset` names no known source format").hint(hint)
+            }
+        };
+        findings.push(Finding::Problem(problem));
+    }
+    findings
+}
+
+fn zone() -> Finding {
+    match jiff::tz::TimeZone::try_system() {
+        Ok(zone) => match zone.iana_name() {
+            Some(name) => Finding::Ok(format!(
+                "time zone: {name}, for times in files that say none"
+            )),
+            None => Finding::Ok(
+                "time zone: the host's own, without a name, for times in files that say none"
+                    .to_owned(),
+            ),
+        },
+        Err(_) => Finding::warning(
+            "the host's time zone cannot be told; UTC is in force",
+            "Set it with `timedatectl set-timezone`, or set `timezone` for each folder.",
+        ),
+    }
+}
+
+/// The folder of the store: there or to be made, ours to write, and safe for a database.
+fn state(config: &Config, places: &Places, eyes: &Eyes) -> Vec<Finding> {
+    let user = eyes.user();
+    let place = places.key(Section::Top, "state_dir").cloned();
+    let path = &config.state_dir;
+    let shown = format!("store ({})", visible(&path.to_string_lossy()));
+    let error = |message: String, advice: String| {
+        vec![Finding::Problem(
+            Problem::error(place.clone(), message).advice(advice),
+        )]
+    };
+    let (standing, exists) = match standing(path) {
+        Ok(standing) => {
+            let exists = standing == *path;
+            (standing, exists)
+        }
+        Err(problem) => {
+            return error(
+                format!("{shown}: cannot be looked at ({})", why(&problem)),
+                format!("Give {user} the right to enter the folders above it."),
+            );
+        }
+    };
+    if !standing.is_dir() {
+        let file = visible(&standing.to_string_lossy());
+        return error(
+            format!("{shown}: {file} is not a folder"),
+            "Name a folder as `state_dir`.".to_owned(),
+        );
+    }
+    let all = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    if let Err(problem) = eyes.access(&standing, all) {
+        let verb = if exists { "written to" } else { "made" };
+        return error(
+            format!("{shown}: cannot be {verb} ({})", why(&problem)),
+            format!("Give it to {user}: nothing can be stored without it."),
+        );
+    }
+    let file_system = match file_system::of(&standing) {
+        Ok(file_system) => file_system,
+        Err(problem) => {
+            return error(
+                format!(
+                    "{shown}: its file system cannot be told ({})",
+                    why(&problem)
+                ),
+                "Put it on a disk of this host.".to_owned(),
+            );
+        }
+    };
+    let mut findings = Vec::new();
+    match file_system.nature {
+        Nature::Network => {
+            return error(
+                format!("{shown}: is on {}, a network file system", file_system.name),
+                "A database is not safe there, and `run` refuses it. Put `state_dir` on a disk of this host.".to_owned(),
+            );
+        }
+        Nature::Memory => findings.push(Finding::Problem(
+            Problem::warning(
+                place.clone(),
+                format!(
+                    "{shown}: is on {}, and gone at the next boot",
+                    file_system.name
+                ),
+            )
+            .advice("Put `state_dir` on a disk."),
+        )),
+        Nature::Local | Nature::Program => {}
+    }
+    let how = if exists { "writable" } else { "will be made" };
+    findings.push(Finding::Ok(format!("{shown}: {how}, {}", file_system.name)));
+    if exists {
+        findings.extend(check_database(path));
+    }
+    findings
+}
+
+/// The path itself, or the nearest folder above it that exists.
+fn standing(path: &Path) -> io::Result<PathBuf> {
+    let mut at = path;
+    loop {
+        match std::fs::metadata(at) {
+            Ok(_) => return Ok(at.to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match at.parent() {
+                Some(parent) => at = parent,
+                None => return Err(error),
+            },
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether the database in this folder can be opened, and is of this version or an older one.
+fn check_database(_state_dir: &Path) -> Vec<Finding> {
+    Vec::new()
+}
+
+/// The rate limit that the remote last told, in calls a period.
+fn stored_limit(_state_dir: &Path) -> Option<u64> {
+    None
+}
+
+/// The source formats that can be named, each with the kinds that it brings. `None`: not known here.
+fn known_presets(_config: &Config) -> Option<Vec<KnownPreset>> {
+    None
+}
+
+fn credentials(config: &Config, around: &Surroundings, eyes: &Eyes) -> Finding {
+    match credentials::read(&config.api, around) {
+        Ok((_, Origin::Files)) => credential_files(config, eyes),
+        Ok((_, origin)) => Finding::Ok(format!("credentials: {origin}")),
+        Err(absent) => {
+            let advice = match &absent {
+                Absent::None { .. } => "Files would be taken in, and wait.",
+                Absent::Half { .. } => "Set both in the same place: `tillsync login` does.",
+                Absent::Open(_) => {
+                    "Make it the service's own: `chown` it to its user, `chmod 600` it."
+                }
+                Absent::Unreadable { .. } => {
+                    "Give the service's user the right to read it, and nobody else."
+                }
+                Absent::NoCredential { .. } => "Store them anew with `tillsync login`.",
+            };
+            Finding::error(absent.to_string(), advice)
+        }
+    }
+}
+
+/// Ours to read, also where root has read them.
+fn credential_files(config: &Config, eyes: &Eyes) -> Finding {
+    let files = [&config.api.app_id_file, &config.api.app_token_file];
+    for path in files.into_iter().flatten() {
+        if let Err(error) = eyes.access(path, Access::READ_OK) {
+            return Finding::error(
+                format!(
+                    "{}: cannot be read ({})",
+                    visible(&path.to_string_lossy()),
+                    why(&error)
+                ),
+                format!("Give it to {}: `chown` it, `chmod 600` it.", eyes.user()),
+            );
+        }
+    }
+    Finding::Ok(format!("credentials: {}", Origin::Files))
+}
+
+/// A share that is less than one call in a period would never send anything.
+fn share(config: &Config, limit: Option<u64>) -> Option<Finding> {
+    let limit = limit?;
+    let calls = config.api.share / f64::from(config.api.stores) * limit as f64;
+    Some(if calls < 1.0 {
+        Finding::error(
+            format!(
+                "`api.share` of {} for {} stores allows no call at all of the plan's {limit}",
+                config.api.share, config.api.stores
+            ),
+            "Raise `share`, or let fewer hosts run tillsync.",
+        )
+    } else {
+        Finding::Ok(format!(
+            "share: {} of the plan's {limit} calls",
+            calls.floor()
+        ))
+    })
+}
+
+/// Files that the configuration names and that are read later.
+fn files_named(config: &Config, places: &Places) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let named = [
+        (Section::Api, "ca_file", &config.api.ca_file),
+        (Section::Local, "password_file", &config.local.password_file),
+    ];
+    for (section, name, path) in named {
+        let Some(path) = path else {
+            continue;
+        };
+        let place = places.key(section, name).cloned();
+        let shown = visible(&path.to_string_lossy());
+        let facts = match std::fs::File::open(path).and_then(|file| file.metadata()) {
+            Ok(facts) => facts,
+            Err(error) => {
+                let message = format!("{shown}: {}", why(&error));
+                let advice = format!(
+                    "`{name}` names it. Put it there, readable by the service's user, or take the setting out."
+                );
+                findings.push(Finding::Problem(
+                    Problem::error(place, message).advice(advice),
+                ));
+                continue;
+            }
+        };
+        let open = std::os::unix::fs::MetadataExt::mode(&facts) & 0o077 != 0;
+        if name == "password_file" && open {
+            let message = format!("{shown}: others can read this file");
+            findings.push(Finding::Problem(Problem::error(place, message).advice(
+                "Make it the service's own: `chown` it to its user, `chmod 600` it.",
+            )));
+        }
+    }
+    findings
+}
+
+fn page(config: &Config, places: &Places) -> Option<Finding> {
+    let listen = config.local.listen?;
+    if listen.ip().is_loopback() {
+        return Some(Finding::Ok(format!("page: http://{listen}/")));
+    }
+    let place = places.key(Section::Local, "listen").cloned();
+    Some(Finding::Problem(
+        Problem::warning(
+            place,
+            "the page can be seen from other hosts, unencrypted, and has no login of its own for what it shows openly",
+        )
+        .advice("Let a firewall or a reverse proxy with TLS stand before it, or listen on 127.0.0.1."),
+    ))
+}
+
+fn alerts(config: &Config) -> Vec<Finding> {
+    let alert = &config.alert;
+    let mut findings = Vec::new();
+    if alert.command.is_empty() && alert.webhook.is_none() {
+        findings.push(Finding::warning(
+            "nobody would be alerted when something needs a person",
+            "Set `command` or `webhook` under `[alert]`, or look at `tillsync todo` now and then.",
+        ));
+    }
+    if let Some(program) = alert.command.first() {
+        let path = Path::new(program);
+        let usable = !path.is_absolute() || rustix::fs::access(path, Access::EXEC_OK).is_ok();
+        if !usable {
+            findings.push(Finding::error(
+                format!("{}: cannot be run", visible(program)),
+                "`alert.command` names it. Put the program there, with the right to run it.",
+            ));
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! `revert`: takes back what a wrongly dropped file changed, as new changes.
+
+use super::args::Revert;
+use super::render::Listing;
+use super::{Failure, Shell, Status, now, open_for_writing, wake};
+use crate::store::{FileState, Left};
+
+const COLUMNS: &[&str] = &["kind", "key", "why"];
+
+pub fn run(args: &Revert, shell: &mut Shell<'_>) -> Result<Status, Failure> {
+    let config = shell.load_config()?;
+    let store = open_for_writing(&config)?;
+    match store.file(args.id)?.map(|file| file.state) {
+        Some(FileState::Stored) => {}
+        Some(state) => {
+            return Err(Failure::Data(format!(
+                "file {} is {}: only what a stored file changed can be taken back",
+                args.id,
+                state.name()
+            )));
+        }
+        None => {
+            return Err(Failure::Data(format!(
+                "there is no file {}\n`tillsync files` lists the files.",
+                args.id
+            )));
+        }
+    }
+    let mut left = Listing::new(COLUMNS);
+    let would = store.revert(args.id, true, now(), |kind, key, why| {
+        let why = match why {
+            Left::ChangedSince => "something changed it since",
+            Left::NotDeletable => "an order cannot be deleted at the remote",
+        };
+        left.push(vec![kind.name().into(), key.into(), why.into()]);
+    })?;
+    shell.note(&format!(
+        "file {}: {} records would be set back, {} deleted (also at the remote), {} left as they are",
+        args.id, would.set_back, would.deleted, would.left
+    ));
+    if !left.is_empty() {
+        shell.show(&left, args.listed.format)?;
+    }
+    if args.dry_run || !shell.confirm("Take back what this file changed?", args.consent)? {
+        return Ok(Status::Done);
+    }
+    let did = store.revert(args.id, false, now(), |_, _, _| {})?;
+    wake(&config);
+    shell.note(&format!(
+        "{} records set back, {} deleted; the changes go out like any others",
+        did.set_back, did.deleted
+    ));
+    Ok(Status::Done)
+}

@@ -1,0 +1,56 @@
+//! Where log lines go: journald's fields under systemd, JSON on request, else text on standard error.
+//!
+//! Events carry file and line, code and request id, never a key or a cell (INTERFACE.md, promise 7).
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+/// `TILLSYNC_LOG` filters (`debug`, `tillsync::delivery=debug`), `TILLSYNC_LOG_FORMAT=json` asks for JSON.
+pub fn start(default: LevelFilter) {
+    // Only our own events unless asked for more: libraries log addresses and headers.
+    let directives =
+        std::env::var("TILLSYNC_LOG").unwrap_or_else(|_| format!("off,tillsync={default}"));
+    let filter = EnvFilter::new(directives);
+    let _ = Registry::default()
+        .with(output().with_filter(filter))
+        .try_init();
+    std::panic::set_hook(Box::new(|panic| {
+        // The payload may hold a cell's content: the place is enough to find the fault.
+        let place = panic
+            .location()
+            .map(|l| format!("{}:{}", l.file(), l.line()))
+            .unwrap_or_default();
+        tracing::error!(
+            place,
+            "a fault in tillsync itself; the process ends, and starts again where it stood"
+        );
+        if !tracing::enabled!(tracing::Level::ERROR) {
+            eprintln!("error: a fault in tillsync itself at {place}");
+        }
+        std::process::abort();
+    }));
+}
+
+fn output() -> Box<dyn Layer<Registry> + Send + Sync> {
+    if std::env::var("TILLSYNC_LOG_FORMAT").is_ok_and(|f| f == "json") {
+        return tracing_subscriber::fmt::layer()
+            .json()
+            .with_writer(std::io::stderr)
+            .boxed();
+    }
+    if std::env::var_os("JOURNAL_STREAM").is_some()
+        && let Ok(journald) = tracing_journald::layer()
+    {
+        return journald.boxed();
+    }
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt::layer()
+        .with_target(false)
+        .with_ansi(colour)
+        .with_writer(std::io::stderr)
+        .boxed()
+}

@@ -1,0 +1,149 @@
+//! `sync`: the daemon's work once, with an end — takes in all files that are there, and delivers until
+//! nothing is pending.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use super::events::{self, Event};
+use super::parts::{carrier, intake_failed, site};
+use super::{Error, take_state};
+use crate::config::Config;
+use crate::delivery::{self, Outcome, Reason, Wake};
+use crate::intake::{self, TakenIn};
+use crate::store::{self, Store};
+
+/// Without `--timeout` it works on as long as there is hope.
+const PATIENCE: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Between two looks at how far it is.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What `sync` did.
+#[derive(Clone, Debug)]
+pub struct Synced {
+    pub taken: TakenIn,
+    /// `None`: nothing was to be delivered (`--no-deliver`).
+    pub delivered: Option<Outcome>,
+    /// Records, at its end.
+    pub pending: u64,
+    pub parked: u64,
+}
+
+/// How far it is.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    pub board: intake::Board,
+    /// Intake has ended.
+    pub all_taken: bool,
+    /// Records.
+    pub pending: u64,
+    pub acknowledged: u64,
+}
+
+/// `deliver`: false for `--no-deliver`. `tell` hears now and then how far it is.
+pub fn sync(
+    config: Config,
+    deliver: bool,
+    within: Option<Duration>,
+    tell: &mut dyn FnMut(&Standing),
+) -> Result<Synced, Error> {
+    let config = Arc::new(config);
+    let _lock = take_state(&config.state_dir)?;
+    let store = Store::open(&config.state_dir)?;
+    store.raise_generation()?;
+    let control = intake::Control::new().map_err(|error| Error::Io(error.to_string()))?;
+    let wake = Arc::new(Wake::new());
+    let (events, received) = mpsc::channel();
+    events::listen_to_signals(events).map_err(|error| Error::Io(error.to_string()))?;
+    let intake = {
+        let (site, control, wake) = (site(&config, &store)?, control.clone(), wake.clone());
+        let stored = wake.clone();
+        control.on_taken(Box::new(move || stored.wake(Reason::Stored)));
+        named("intake", move || {
+            let taken = intake::sync_once(site, &control).map_err(intake_failed);
+            wake.wake(Reason::AllTaken);
+            taken
+        })?
+    };
+    let delivery = match deliver {
+        true => Some(start_delivery(&config, &store, &wake, within)?),
+        false => None,
+    };
+    let reader = store.reader()?;
+    let is_over = || {
+        intake.is_finished()
+            && delivery
+                .as_ref()
+                .is_none_or(thread::JoinHandle::is_finished)
+    };
+    while !is_over() {
+        match received.recv_timeout(LOOK_EVERY) {
+            Ok(Event::Stop) => {
+                control.stop();
+                wake.wake(Reason::Stop);
+            }
+            Ok(_) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        // Refused or over the time: what is still to be taken in waits for the next time.
+        if delivery
+            .as_ref()
+            .is_some_and(thread::JoinHandle::is_finished)
+        {
+            control.stop();
+        }
+        tell(&Standing {
+            board: control.look(),
+            all_taken: intake.is_finished(),
+            pending: store::counts(&reader)?.pending.total(),
+            acknowledged: wake
+                .pulse
+                .acknowledged
+                .load(std::sync::atomic::Ordering::Relaxed),
+        });
+    }
+    let panicked = |_| Err(Error::Internal("a thread panicked".to_owned()));
+    let taken = intake.join().unwrap_or_else(panicked)?;
+    let delivered = match delivery {
+        Some(thread) => Some(
+            thread
+                .join()
+                .unwrap_or_else(|_| Err(Error::Internal("a thread panicked".to_owned())))?,
+        ),
+        None => None,
+    };
+    let counts = store::counts(&reader)?;
+    Ok(Synced {
+        taken,
+        delivered,
+        pending: counts.pending.total(),
+        parked: counts.parked.total(),
+    })
+}
+
+fn start_delivery(
+    config: &Arc<Config>,
+    store: &Store,
+    wake: &Arc<Wake>,
+    within: Option<Duration>,
+) -> Result<thread::JoinHandle<Result<Outcome, Error>>, Error> {
+    let carrier = carrier(config)?;
+    let settings = delivery::Settings::new(&config.api, &config.folders);
+    let (store, wake) = (store.clone(), wake.clone());
+    let end = delivery::End::WhenDelivered {
+        timeout: within.unwrap_or(PATIENCE),
+    };
+    named("delivery", move || {
+        let clock = Arc::new(delivery::SystemClock);
+        delivery::run(store, settings, carrier, clock, wake, end).map_err(Error::Store)
+    })
+}
+
+fn named<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<thread::JoinHandle<T>, Error> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map_err(|error| Error::Io(error.to_string()))
+}

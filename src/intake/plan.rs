@@ -1,0 +1,379 @@
+//! The dry run: what files would do, told without doing it. The same reading as intake's; the store
+//! is only looked at, and need not be there.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use crate::store::Connection;
+
+use super::hold::{self, Keys};
+use super::read::{self, Circumstances, Sink, Tally};
+use super::returned::Original;
+use super::{Error, Result};
+use crate::config;
+use crate::folder::claim::Claimed;
+use crate::kind::Kind;
+use crate::mapping::ColumnUse;
+use crate::record::{Act, Batch, Content};
+use crate::reject::Reject;
+use crate::store::{Compared, Comparer, Outcome, Present, Store, StoreLookup};
+
+/// Changes, samples and rejects that are listed of one file at most; counts count all.
+pub const LISTED_MAX: usize = 1_000;
+/// Records that are shown whole.
+const SAMPLES_MAX: usize = 3;
+
+/// What one file would do.
+#[derive(Clone, Debug, Default)]
+pub struct PlannedFile {
+    pub file: PathBuf,
+    pub folder: String,
+    pub kind: Option<Kind>,
+    /// Why it cannot be read at all; then nothing else is known.
+    pub unreadable: Option<String>,
+    pub tables: Vec<PlannedTable>,
+    pub rows: u64,
+    /// Records; one that stands several times counts once.
+    pub new: u64,
+    pub changed: u64,
+    pub unchanged: u64,
+    pub deleted: u64,
+    /// Rows.
+    pub rejected: u64,
+    pub skipped: u64,
+    /// Why it would be held.
+    pub held: Option<String>,
+    pub changes: Vec<FieldChange>,
+    pub samples: Vec<Sample>,
+    pub rejects: Vec<(String, Reject)>,
+    pub notices: Vec<String>,
+    /// What delivery would have to send.
+    pub to_send: Vec<ToSend>,
+}
+
+/// A record that delivery would have to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToSend {
+    pub kind: Kind,
+    pub what: Sent,
+    /// About how much its JSON weighs.
+    pub bytes: usize,
+}
+
+/// What would be sent for a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    New,
+    Changed,
+    Deleted,
+}
+
+#[derive(Clone, Debug)]
+pub struct PlannedTable {
+    /// Of a zip; else empty.
+    pub member: String,
+    pub preset: String,
+    pub why: String,
+    pub why_not_next: Option<String>,
+    /// `UTF-8, semicolon, header on line 3`.
+    pub dialect: String,
+    pub columns: Vec<ColumnUse>,
+}
+
+/// `from` and `to` are JSON; `None`: absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldChange {
+    pub kind: Kind,
+    pub key: String,
+    pub field: String,
+    pub from: Option<String>,
+    pub to: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    pub kind: Kind,
+    pub key: String,
+    /// Field and JSON.
+    pub fields: Vec<(String, String)>,
+}
+
+/// Says what files would do, as if they were dropped in this order; each with the settings that it
+/// would be read with. `reader` opens a connection that looks (`Store::look`); where it gives none,
+/// there is no store yet: an empty one, in a folder of its own that goes with this call, stands for it.
+pub fn dry_run(
+    files: &[(PathBuf, config::Folder)],
+    circumstances: &dyn Fn(&config::Folder) -> CircumstancesOf,
+    reader: &dyn Fn() -> crate::store::Result<Option<Connection>>,
+    scratch_dir: &Path,
+) -> Result<Vec<PlannedFile>> {
+    let first = reader()?;
+    let nowhere = match first {
+        Some(_) => None,
+        None => Some(EmptyStore::new()?),
+    };
+    let look = || match &nowhere {
+        None => Ok(reader()?.ok_or(crate::folder::Error::Gone)?),
+        Some(empty) => Ok::<Connection, Error>(empty.store.reader()?),
+    };
+    let scratch_dir = nowhere
+        .as_ref()
+        .map_or(scratch_dir, |empty| empty.dir.path());
+    let mut comparing = Comparing {
+        comparer: Comparer::new(look()?, scratch_dir)?,
+        seen: HashSet::new(),
+        planned: PlannedFile::default(),
+    };
+    let mut planned = Vec::with_capacity(files.len());
+    for (path, folder) in files {
+        comparing.planned = PlannedFile {
+            file: path.clone(),
+            folder: folder.name.clone(),
+            kind: Some(folder.kind),
+            ..PlannedFile::default()
+        };
+        comparing.seen.clear();
+        let told = plan_one(
+            path,
+            &circumstances(folder),
+            folder,
+            &look,
+            scratch_dir,
+            &mut comparing,
+        );
+        match told {
+            Ok(()) => {}
+            Err(Error::Unreadable(reason)) => comparing.planned.unreadable = Some(reason),
+            Err(error) => return Err(error),
+        }
+        planned.push(std::mem::take(&mut comparing.planned));
+    }
+    Ok(planned)
+}
+
+/// Owned, so that each file can have its own.
+pub struct CircumstancesOf {
+    pub presets: std::sync::Arc<crate::preset::Presets>,
+    pub types: crate::mapping::MetadataTypes,
+    pub host_zone: String,
+    pub today: jiff::civil::Date,
+}
+
+fn plan_one(
+    path: &Path,
+    of: &CircumstancesOf,
+    folder: &config::Folder,
+    look: &dyn Fn() -> Result<Connection>,
+    scratch_dir: &Path,
+    comparing: &mut Comparing,
+) -> Result<()> {
+    let reader = look()?;
+    let original: &dyn Fn(i64) -> Option<Original> = &|id| {
+        let row = crate::store::file(&reader, id).ok().flatten()?;
+        Some(Original {
+            kept: serde_json::from_str(row.reading.as_deref()?).ok()?,
+            keys: HashMap::new(),
+        })
+    };
+    let claimed = Claimed::by_hand(path).map_err(|error| {
+        Error::Waits(format!(
+            "{}: {}",
+            path.display(),
+            crate::folder::io_text(&error)
+        ))
+    })?;
+    let circumstances = Circumstances {
+        folder,
+        presets: &of.presets,
+        types: &of.types,
+        host_zone: &of.host_zone,
+        today: of.today,
+    };
+    let mut file = &claimed.file;
+    let mut tables = read::prepare(&mut file, &circumstances, original).map_err(Error::from)?;
+    comparing.planned.tables = (tables.iter())
+        .map(|table| PlannedTable {
+            member: table.member.name.clone(),
+            preset: table.preset.clone(),
+            why: table.why.clone(),
+            why_not_next: table.why_not_next.clone(),
+            dialect: table.member.dialect.to_string(),
+            columns: table.reading.columns(),
+        })
+        .collect();
+    look_over(
+        &claimed,
+        &tables,
+        &circumstances,
+        original,
+        look,
+        scratch_dir,
+        comparing,
+    )?;
+    let lookup = StoreLookup::new(look()?);
+    let mut tally = Tally::default();
+    for table in &mut tables {
+        read::read_table(&mut file, table, &lookup, None, comparing, &mut tally)?;
+        comparing.planned.notices.extend(table.reading.notices());
+    }
+    lookup.take_error().map_or(Ok(()), Err)?;
+    (comparing.planned.rows, comparing.planned.skipped) = (tally.rows, tally.skipped);
+    Ok(())
+}
+
+/// Whether it would be held, and what a full list would delete.
+fn look_over(
+    claimed: &Claimed,
+    tables: &[read::Table],
+    circumstances: &Circumstances<'_>,
+    original: &dyn Fn(i64) -> Option<Original>,
+    look: &dyn Fn() -> Result<Connection>,
+    scratch_dir: &Path,
+    comparing: &mut Comparing,
+) -> Result<()> {
+    let mut list = FullList {
+        present: Present::new(scratch_dir)?,
+        reader: look()?,
+        folder: circumstances.folder.name.clone(),
+    };
+    let look_over = hold::LookOver {
+        reader: look,
+        scratch_dir,
+        original,
+        file: &claimed.file,
+        mtime_ns: claimed.stat.mtime_ns,
+        circumstances,
+    };
+    let concerns = look_over.look(tables, &mut list, &mut || Ok(()))?;
+    comparing.planned.held = (!concerns.is_empty()).then(|| hold::said(&concerns));
+    if hold::is_full(circumstances.folder, tables) {
+        comparing.planned.deleted += list.missing()?.missing;
+        list.present.each_missing(|kind, key| {
+            let bytes = key.len();
+            let what = Sent::Deleted;
+            comparing.planned.to_send.push(ToSend { kind, what, bytes });
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// A full list's keys beside the store.
+struct FullList {
+    present: Present,
+    reader: Connection,
+    folder: String,
+}
+
+impl Keys for FullList {
+    fn present(&mut self, kind: Kind, keys: &[&str]) -> crate::store::Result<()> {
+        self.present.add(kind, keys)
+    }
+
+    fn missing(&mut self) -> crate::store::Result<crate::store::Missing> {
+        self.present.compare_folder(&self.reader, &self.folder)
+    }
+}
+
+/// Compares batches with the store, and notes what they would do.
+struct Comparing {
+    comparer: Comparer,
+    /// Keys of this file: a record counts once a file, by the first that it does to it.
+    seen: HashSet<u64>,
+    planned: PlannedFile,
+}
+
+impl Sink for Comparing {
+    type Error = Error;
+
+    fn take(&mut self, member: &str, batch: &mut Batch, rejects: &mut Vec<Reject>) -> Result<()> {
+        let compared = self.comparer.compare(batch)?;
+        for (row, compared) in batch.rows.iter().zip(compared) {
+            let key = batch.key(row);
+            let names: usize = batch.shapes[row.shape]
+                .fields()
+                .iter()
+                .map(|field| field.len() + 4)
+                .sum();
+            let bytes = key.len() + names + batch.values(row).len();
+            self.note(row.kind, key, bytes, compared);
+            if self.planned.samples.len() < SAMPLES_MAX && row.act == Act::Upsert {
+                let fields = batch.shapes[row.shape].fields();
+                let content = Content::decode(fields, batch.values(row)).unwrap_or_default();
+                self.planned.samples.push(Sample {
+                    kind: row.kind,
+                    key: key.to_owned(),
+                    fields: (content.iter())
+                        .map(|(field, json)| (field.to_owned(), json.to_owned()))
+                        .collect(),
+                });
+            }
+        }
+        let mut last = None;
+        for reject in rejects.drain(..) {
+            self.planned.rejected += u64::from(last.replace(reject.line) != Some(reject.line));
+            if self.planned.rejects.len() < LISTED_MAX {
+                self.planned.rejects.push((member.to_owned(), reject));
+            }
+        }
+        batch.clear();
+        Ok(())
+    }
+}
+
+impl Comparing {
+    fn note(&mut self, kind: Kind, key: &str, bytes: usize, compared: Compared) {
+        // A customer that an orders file brings along does not count.
+        let is_own = kind == Kind::Orders || self.planned.kind != Some(Kind::Orders);
+        let mark = xxhash_rust::xxh3::xxh3_64(format!("{} {key}", kind.code()).as_bytes());
+        let once = u64::from(is_own && self.seen.insert(mark));
+        let sent = match compared.outcome {
+            Outcome::New => {
+                self.planned.new += once;
+                Sent::New
+            }
+            Outcome::Unchanged => {
+                self.planned.unchanged += once;
+                return;
+            }
+            Outcome::Deleted => {
+                self.planned.deleted += once;
+                Sent::Deleted
+            }
+            Outcome::Changed(patch) => {
+                self.planned.changed += once;
+                for (field, (from, to)) in patch.fields {
+                    if self.planned.changes.len() < LISTED_MAX {
+                        self.planned.changes.push(FieldChange {
+                            kind,
+                            key: key.to_owned(),
+                            field,
+                            from,
+                            to,
+                        });
+                    }
+                }
+                Sent::Changed
+            }
+        };
+        self.planned.to_send.push(ToSend {
+            kind,
+            what: sent,
+            bytes,
+        });
+    }
+}
+
+/// Stands for the store where there is none yet.
+struct EmptyStore {
+    store: Store,
+    dir: tempfile::TempDir,
+}
+
+impl EmptyStore {
+    fn new() -> Result<EmptyStore> {
+        let dir = tempfile::tempdir()?;
+        let store = Store::open(dir.path())?;
+        Ok(EmptyStore { store, dir })
+    }
+}

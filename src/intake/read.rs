@@ -1,0 +1,390 @@
+//! One file's tables: what each of them is, and its rows as records and rejects, batch by batch.
+//!
+//! The one way to read a file, for intake, for its look-over, and for the dry run; what becomes of
+//! the batches is the caller's.
+
+use std::io::{Read, Seek};
+
+use jiff::civil::Date;
+
+use super::known::Known;
+use super::returned::{self, Original, Returned};
+use crate::config;
+use crate::mapping::{Decided, Lookup, MetadataTypes, Place, Reading};
+use crate::preset::{Preset, Presets, Recognised};
+use crate::record::Batch;
+use crate::reject::{Code, Reject};
+use crate::table::{self, Dialect, Failure, Member, Rows};
+
+/// Rows of a batch at most; the reader ends it at about 1 MiB of text as well.
+pub const BATCH_ROWS_MAX: usize = 4_096;
+
+/// All that decides how a file is read, but the file.
+#[derive(Clone, Copy)]
+pub struct Circumstances<'a> {
+    pub folder: &'a config::Folder,
+    pub presets: &'a Presets,
+    pub types: &'a MetadataTypes,
+    pub host_zone: &'a str,
+    pub today: Date,
+}
+
+/// One table of a file, ready to be read.
+pub struct Table {
+    pub member: Member,
+    pub reading: Reading,
+    pub preset: String,
+    /// Why this preset, and why not the next.
+    pub why: String,
+    pub why_not_next: Option<String>,
+    /// Its format comes in parts: it is never a full list.
+    pub is_split: bool,
+    /// It is a rejects file that came back.
+    pub returned: Option<Returned>,
+}
+
+/// Why a file cannot be read (any further).
+#[derive(Debug)]
+pub enum Refusal {
+    /// For good: the reason, for the store's IT person.
+    Unreadable(String),
+    /// The disk or the network: it waits.
+    Io(std::io::Error),
+}
+
+/// What was decided for one table, as the store keeps it in `file.reading`.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Kept {
+    pub member: String,
+    pub dialect: Dialect,
+    pub header: Vec<String>,
+    pub decided: Decided,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Refusal {
+        match failure {
+            Failure::Unreadable { reason } => Refusal::Unreadable(reason),
+            Failure::CutOff { line, reason } => {
+                Refusal::Unreadable(format!("it cannot be read from line {line} on: {reason}"))
+            }
+            Failure::Io(error) => Refusal::Io(error),
+        }
+    }
+}
+
+/// Looks the file over and says how each of its tables is to be read. `original` gives what was
+/// decided for the file of this number, for rejects files that come back.
+pub fn prepare<R: Read + Seek>(
+    file: &mut R,
+    circumstances: &Circumstances<'_>,
+    original: &dyn Fn(i64) -> Option<Original>,
+) -> Result<Vec<Table>, Refusal> {
+    let folder = circumstances.folder;
+    let settings = table::Settings {
+        encoding: folder.encoding.clone(),
+        delimiter: folder.delimiter,
+        header_if_none: (circumstances.presets.get(&folder.preset))
+            .and_then(Preset::header_if_none)
+            .map(<[String]>::to_vec),
+    };
+    let is_header = |cells: &[String]| {
+        let own = returned::own_header(cells);
+        circumstances.presets.is_header(
+            folder.kind,
+            own.as_deref().unwrap_or(cells),
+            &folder.columns,
+        )
+    };
+    let members = table::survey(file, &settings, &is_header)?;
+    let mut tables = Vec::with_capacity(members.len());
+    for member in members {
+        let name = member.name.clone();
+        let table = prepare_table(file, member, circumstances, original);
+        tables.push(table.map_err(|refusal| within(&name, refusal))?);
+    }
+    if tables.is_empty() {
+        return Err(Refusal::Unreadable("there is no table in it".into()));
+    }
+    Ok(tables)
+}
+
+fn within(member: &str, refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Unreadable(reason) if !member.is_empty() => Refusal::Unreadable(format!(
+            "{}: {reason}",
+            crate::folder::shown(member.as_ref())
+        )),
+        other => other,
+    }
+}
+
+fn prepare_table<R: Read + Seek>(
+    file: &mut R,
+    mut member: Member,
+    circumstances: &Circumstances<'_>,
+    original: &dyn Fn(i64) -> Option<Original>,
+) -> Result<Table, Refusal> {
+    let own_header = returned::own_header(&member.header);
+    member.dialect.guarded = own_header.is_some();
+    let mut folder = circumstances.folder.clone();
+    let returned = match &own_header {
+        None => None,
+        Some(_) => {
+            returned::ignore_own_columns(&mut folder);
+            Some(Returned::find(file, &member, original)?)
+        }
+    };
+    let decided = returned.as_ref().and_then(Returned::decided);
+    let header = own_header.as_ref().unwrap_or(&member.header);
+    let name = decided.map_or(folder.preset.as_str(), |decided| decided.preset.as_str());
+    let presets = circumstances.presets;
+    let (preset, why, why_not_next) =
+        match presets.recognise(name, folder.kind, header, &folder.columns) {
+            Recognised::Taken {
+                preset,
+                why,
+                why_not_next,
+            } => (preset, why, why_not_next),
+            Recognised::OtherKind { reason, .. } | Recognised::Unknown { reason } => {
+                return Err(Refusal::Unreadable(reason));
+            }
+        };
+    let place = Place {
+        host_zone: decided.map_or(circumstances.host_zone, |decided| decided.zone.as_str()),
+        today: circumstances.today,
+    };
+    if decided.is_some() {
+        folder.timezone = None;
+    }
+    let mut reading =
+        Reading::compile(&member.header, preset, &folder, circumstances.types, &place)
+            .map_err(Refusal::Unreadable)?;
+    look_for_evidence(file, &member, &mut reading)?;
+    if let Some(decided) = decided {
+        reading.impose(decided);
+    }
+    Ok(Table {
+        preset: preset.name.clone(),
+        is_split: preset.is_split(),
+        why,
+        why_not_next,
+        member,
+        reading,
+        returned,
+    })
+}
+
+/// A table read as it was before, for its keys.
+pub fn reading_as_before(
+    kept: &Kept,
+    circumstances: &Circumstances<'_>,
+) -> Result<Reading, Refusal> {
+    let mut folder = circumstances.folder.clone();
+    if returned::own_header(&kept.header).is_some() {
+        returned::ignore_own_columns(&mut folder);
+    }
+    let gone = || {
+        Refusal::Unreadable(format!(
+            "there is no preset `{}` any more",
+            kept.decided.preset
+        ))
+    };
+    let preset = circumstances
+        .presets
+        .get(&kept.decided.preset)
+        .ok_or_else(gone)?;
+    folder.timezone = None;
+    let place = Place {
+        host_zone: &kept.decided.zone,
+        today: circumstances.today,
+    };
+    let mut reading = Reading::compile(&kept.header, preset, &folder, circumstances.types, &place)
+        .map_err(Refusal::Unreadable)?;
+    reading.impose(&kept.decided);
+    Ok(reading)
+}
+
+/// What only all rows together decide: the order of day and month, the decimal sign, groups.
+fn look_for_evidence<R: Read + Seek>(
+    file: &mut R,
+    member: &Member,
+    reading: &mut Reading,
+) -> Result<(), Refusal> {
+    let Some(mut evidence) = reading.evidence() else {
+        return Ok(());
+    };
+    each_rows(file, member, |rows| {
+        rows.iter().for_each(|row| evidence.observe(row));
+        Ok::<(), Refusal>(())
+    })?;
+    reading.decide(evidence);
+    Ok(())
+}
+
+/// Where a table breaks off, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    pub line: u64,
+    pub reason: String,
+}
+
+/// Gives all rows of a member in batches.
+pub fn each_rows<R: Read + Seek, E: From<Refusal>>(
+    file: &mut R,
+    member: &Member,
+    mut each: impl FnMut(&Rows) -> Result<(), E>,
+) -> Result<Option<Cut>, E> {
+    let refuse = |failure: Failure| E::from(Refusal::from(failure));
+    let mut reader = match table::Reader::new(file, member) {
+        Ok(reader) => reader,
+        Err(Failure::CutOff { line, reason }) => return Ok(Some(Cut { line, reason })),
+        Err(failure) => return Err(refuse(failure)),
+    };
+    let mut rows = Rows::default();
+    loop {
+        match reader.read(&mut rows, BATCH_ROWS_MAX) {
+            Ok(true) => each(&rows)?,
+            Ok(false) => return Ok(None),
+            Err(Failure::CutOff { line, reason }) => return Ok(Some(Cut { line, reason })),
+            Err(failure) => return Err(refuse(failure)),
+        }
+    }
+}
+
+/// What was counted over a file's tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Without headers.
+    pub rows: u64,
+    pub skipped: u64,
+    /// Records that their row hash spared.
+    pub spared: u64,
+    /// The first table that broke off.
+    pub cut: Option<Cut>,
+}
+
+/// Who gets what was read.
+pub trait Sink {
+    type Error: From<Refusal>;
+
+    /// Takes what some rows became, and leaves both empty.
+    fn take(
+        &mut self,
+        member: &str,
+        batch: &mut Batch,
+        rejects: &mut Vec<Reject>,
+    ) -> Result<(), Self::Error>;
+}
+
+/// Reads one table from its first row to its last.
+pub fn read_table<R: Read + Seek, S: Sink>(
+    file: &mut R,
+    table: &mut Table,
+    lookup: &dyn Lookup,
+    mut known: Option<&mut Known>,
+    sink: &mut S,
+    tally: &mut Tally,
+) -> Result<(), S::Error>
+where
+    S::Error: From<crate::store::Error>,
+{
+    let member = table.member.clone();
+    let (mut batch, mut rejects) = (Batch::default(), Vec::new());
+    let cut = each_rows(file, &member, |rows| {
+        tally.rows += rows.len() as u64;
+        if let Some(known) = &mut known {
+            known.look(&table.reading, rows)?;
+        }
+        map_rows(
+            table,
+            rows,
+            lookup,
+            &mut known,
+            &mut batch,
+            &mut rejects,
+            tally,
+        );
+        sink.take(&member.name, &mut batch, &mut rejects)
+    })?;
+    let counts = table.reading.finish(lookup, &mut batch, &mut rejects);
+    tally.skipped += counts.skipped;
+    if let Some(cut) = cut {
+        rejects.push(cut_reject(&cut));
+        tally.cut.get_or_insert(cut);
+    }
+    if !batch.rows.is_empty() || !rejects.is_empty() {
+        sink.take(&member.name, &mut batch, &mut rejects)?;
+    }
+    if let Some(known) = known {
+        tally.spared += known.spared();
+    }
+    Ok(())
+}
+
+fn map_rows(
+    table: &mut Table,
+    rows: &Rows,
+    lookup: &dyn Lookup,
+    known: &mut Option<&mut Known>,
+    batch: &mut Batch,
+    rejects: &mut Vec<Reject>,
+    tally: &mut Tally,
+) {
+    for (n, row) in rows.iter().enumerate() {
+        if known.as_ref().is_some_and(|known| known.is_spared(n)) {
+            continue;
+        }
+        if let Some(returned) = &table.returned {
+            match returned.judge(row, &table.reading) {
+                returned::Judged::Read => {}
+                returned::Judged::Nothing => {
+                    tally.skipped += 1;
+                    continue;
+                }
+                returned::Judged::Rejected(reject) => {
+                    rejects.push(*reject);
+                    continue;
+                }
+            }
+        }
+        let before = batch.rows.len();
+        let counts = table.reading.map(row, lookup, batch, rejects);
+        tally.skipped += counts.skipped;
+        if let Some(known) = known {
+            let hash = known.hash(n);
+            for row in &mut batch.rows[before..] {
+                row.row_hash = hash;
+            }
+            known.note_sent(n);
+        }
+    }
+}
+
+/// One reject stands for all that is missing from there on.
+fn cut_reject(cut: &Cut) -> Reject {
+    Reject {
+        line: cut.line,
+        column: None,
+        code: Code::Encoding,
+        reason: format!(
+            "from this line on the file cannot be read: {}; the rows before it are stored. Drop the file again, whole",
+            cut.reason
+        ),
+        cells: Vec::new(),
+        record: None,
+    }
+}
+
+/// What the store keeps of how the tables are read.
+pub fn kept(tables: &[Table]) -> String {
+    let kept: Vec<Kept> = (tables.iter())
+        .map(|table| Kept {
+            member: table.member.name.clone(),
+            dialect: table.member.dialect.clone(),
+            header: table.member.header.clone(),
+            decided: table.reading.decided(),
+        })
+        .collect();
+    serde_json::to_string(&kept).expect("names and numbers are always JSON")
+}

@@ -1,0 +1,520 @@
+//! Row + preset + folder settings → record, or reject with line, column, code and reason.
+//!
+//! Pure; the store is unknown here. Where a reading depends on what is stored (an order's customer by
+//! e-mail), it asks a `Lookup` that it is given.
+//!
+//! A `Reading` is compiled once a table into a `Plan` of columns' numbers. Rows that are one record
+//! each take the short way (`flat`): values go straight into the batch's text. All others (orders,
+//! groups of rows, records of two kinds in one row) take the long way (`group`).
+
+mod compile;
+mod evidence;
+mod flat;
+mod group;
+mod mended;
+pub mod notation;
+mod order;
+mod plan;
+mod read;
+mod special;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+
+use crate::config::Folder;
+use crate::preset::Preset;
+use crate::preset::rejects::RejectsColumns;
+use crate::preset::spec::Footer;
+use crate::record::{Batch, FingerprintHasher};
+use crate::reject::Reject;
+use crate::table::{Fault, Row};
+use evidence::{Doubt, DoubtKind, Groups, LookOver};
+use mended::Mended;
+pub use mended::spreadsheet_damaged;
+use plan::{Cells, Plan, Read};
+
+/// Types of the project's own metadata: resource (`customer`, `product`, `order`, `order_item`) → key → type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetadataTypes {
+    pub resources: BTreeMap<String, BTreeMap<String, MetadataType>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetadataType {
+    pub item: ItemType,
+    pub list: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemType {
+    String,
+    Number,
+    Boolean,
+    Date,
+    Datetime,
+    Object,
+}
+
+/// What a mapping may ask of the store while it reads.
+pub trait Lookup {
+    /// Keys of stored customers with this e-mail, compared without case; at most two are needed.
+    fn customers_by_email(&self, email: &str) -> Vec<String>;
+    /// Keys of stored SKUs with this code (their field `sku`).
+    fn skus_by_code(&self, code: &str) -> Vec<String>;
+    /// Whether an order of this key is stored (a refund of an unknown one is rejected).
+    fn knows_order(&self, _key: &str) -> bool {
+        false
+    }
+}
+
+/// Where and when a table is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The host's IANA zone, for folders that set none.
+    pub host_zone: &'a str,
+    /// For two-digit years and prices with an end.
+    pub today: Date,
+}
+
+/// How one table is read: compiled once from header, preset and settings.
+pub struct Reading {
+    header: Vec<String>,
+    plan: Plan,
+    doubts: Vec<Doubt>,
+    columns: Vec<ColumnUse>,
+    notices: Vec<String>,
+    preset: String,
+    zone: String,
+    seed: Vec<u8>,
+    tally: Tally,
+    groups: group::State,
+    hasher: FingerprintHasher,
+    /// The table is a rejects file that came back.
+    rejects: Option<RejectsColumns>,
+}
+
+/// Counted cells that a person is told of, by the file's header.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Blank cells of fields that no request clears.
+    uncleared: BTreeMap<String, u64>,
+    /// Cells that left their field untouched.
+    untouched: BTreeMap<String, u64>,
+    /// Keys that look as if a spreadsheet had rounded them, and were taken as they stand.
+    rounded_keys: u64,
+}
+
+/// What all rows of a table say about a doubtful notation: the order of day and month of a column,
+/// the decimal sign of the money columns, and so on.
+pub struct Evidence(LookOver, Option<RejectsColumns>);
+
+/// What was decided for a table; enough to read its rejects file as the table itself was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Decided {
+    pub preset: String,
+    pub zone: String,
+    /// Header → what its column's cells said.
+    pub notation: BTreeMap<String, Notation>,
+}
+
+/// What was decided of one column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Notation {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decimal: Option<char>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day_first: Option<bool>,
+    /// Of a column that could be cents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<bool>,
+    /// Of a column that could be a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<bool>,
+}
+
+/// What a column becomes, for `plan` and `presets`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnUse {
+    pub header: String,
+    /// `None`: ignored.
+    pub field: Option<String>,
+    pub note: Option<String>,
+}
+
+/// Counted beside what a call of `map` puts into the batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows that the preset knows to be no records.
+    pub skipped: u64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.skipped += other.skipped;
+    }
+}
+
+/// A row as mapping sees it.
+trait Line: Cells {
+    /// Where it begins, as an editor counts.
+    fn line(&self) -> u64;
+    fn fault(&self) -> Option<&Fault>;
+    /// For a rejects file.
+    fn all(&self) -> Vec<String>;
+    /// Cells that it has, whatever the header says.
+    fn count(&self) -> usize;
+    fn after_blank_line(&self) -> bool;
+}
+
+impl Cells for Row<'_> {
+    fn cell(&self, column: usize) -> &str {
+        Row::cell(*self, column)
+    }
+}
+
+impl Line for Row<'_> {
+    fn line(&self) -> u64 {
+        Row::line(*self)
+    }
+
+    fn fault(&self) -> Option<&Fault> {
+        Row::fault(*self)
+    }
+
+    fn all(&self) -> Vec<String> {
+        Row::cells(*self)
+    }
+
+    fn count(&self) -> usize {
+        Row::cells_count(*self)
+    }
+
+    fn after_blank_line(&self) -> bool {
+        Row::after_blank_line(*self)
+    }
+}
+
+impl Reading {
+    /// `Err`: why this table cannot be read at all (no key column, …).
+    pub fn compile(
+        header: &[String],
+        preset: &Preset,
+        folder: &Folder,
+        types: &MetadataTypes,
+        place: &Place<'_>,
+    ) -> Result<Reading, String> {
+        let compiled = compile::compile(header, preset, folder, types, place)?;
+        let seed = seed(header, preset, folder, types, &compiled.zone);
+        let groups = group::State::default();
+        Ok(Reading {
+            header: header.to_vec(),
+            plan: compiled.plan,
+            doubts: compiled.doubts,
+            columns: compiled.columns,
+            notices: compiled.notices,
+            preset: preset.name.clone(),
+            zone: compiled.zone,
+            seed,
+            tally: Tally::default(),
+            groups,
+            hasher: FingerprintHasher::default(),
+            rejects: None,
+        })
+    }
+
+    pub fn columns(&self) -> Vec<ColumnUse> {
+        self.columns.clone()
+    }
+
+    /// What a person may want to know: columns that became metadata by themselves, and the nearest
+    /// known name; after `finish`, what blank or damaged cells left as it was.
+    pub fn notices(&self) -> Vec<String> {
+        let mut notices = self.notices.clone();
+        for doubt in &self.doubts {
+            if doubt.kind == DoubtKind::Cents {
+                let read = if doubt.settled.units {
+                    "units"
+                } else {
+                    "cents"
+                };
+                notices.push(format!("column `{}` is read as {read}", doubt.header));
+            }
+        }
+        for (header, count) in &self.tally.uncleared {
+            notices.push(format!(
+                "{count} blank cells of `{header}` cannot be cleared at the remote; what is stored was kept"
+            ));
+        }
+        if self.tally.rounded_keys > 0 {
+            notices.push(format!(
+                "{} keys look as if a spreadsheet had rounded them (4.00638E+12); they were taken as \
+                 they stand",
+                self.tally.rounded_keys
+            ));
+        }
+        for (header, count) in &self.tally.untouched {
+            notices.push(format!(
+                "{count} cells of `{header}` could not be read (masked, or digits that a spreadsheet \
+                 has rounded); what is stored was kept"
+            ));
+        }
+        notices
+    }
+
+    /// `Some`: these rows have to be looked over before the first is mapped.
+    pub fn evidence(&self) -> Option<Evidence> {
+        let groups = self.plan.group.as_ref().map(Groups::new);
+        let references = self.plan.special.as_ref().map(special::References::new);
+        if self.doubts.is_empty() && groups.is_none() && references.is_none() {
+            return None;
+        }
+        let look_over = LookOver {
+            doubts: self.doubts.clone(),
+            groups,
+            references,
+        };
+        Some(Evidence(look_over, self.rejects))
+    }
+
+    pub fn decide(&mut self, evidence: Evidence) {
+        let LookOver {
+            mut doubts,
+            groups,
+            references,
+        } = evidence.0;
+        evidence::settle(&mut doubts);
+        self.doubts = doubts;
+        if let Some(groups) = groups {
+            self.groups.apart = groups.apart;
+        }
+        self.groups.references = references;
+        self.settle();
+    }
+
+    /// What was decided, for a later part of the same table.
+    pub fn decided(&self) -> Decided {
+        Decided {
+            preset: self.preset.clone(),
+            zone: self.zone.clone(),
+            notation: evidence::decided(&self.doubts),
+        }
+    }
+
+    /// Takes over what was decided for the original of a rejects file. Its zone is taken by
+    /// compiling with `Place::host_zone` (or the folder's `timezone`) set to `Decided::zone`.
+    pub fn impose(&mut self, decided: &Decided) {
+        evidence::impose(&mut self.doubts, &decided.notation);
+        self.settle();
+    }
+
+    /// From now on the rows are those of a rejects file: compiled with the original's header (the
+    /// first `columns.original` names), what was decided for it imposed after `decide`.
+    pub fn of_rejects(&mut self, columns: RejectsColumns) {
+        self.rejects = Some(columns);
+    }
+
+    /// Writes what was decided into the plan.
+    fn settle(&mut self) {
+        let doubts = &self.doubts;
+        for record in &mut self.plan.records {
+            for field in record.fields_mut() {
+                let Some(settled) = field.doubt.map(|doubt| doubts[doubt].settled) else {
+                    continue;
+                };
+                settle_read(&mut field.read, settled);
+            }
+            if let Some((_, _, rule, Some(doubt))) = record
+                .items
+                .as_mut()
+                .and_then(|items| items.refund.as_mut())
+            {
+                rule.decimal = doubts[*doubt].settled.decimal;
+            }
+        }
+    }
+
+    /// All that decides what a row means (header, preset and version, settings, decided notation, zone,
+    /// types): what the row hash is keyed with. `None`: rows have no hash, since their reading depends
+    /// on more than the row.
+    pub fn row_hash_seed(&self) -> Option<Vec<u8>> {
+        if !self.is_flat() || self.rejects.is_some() {
+            return None;
+        }
+        let mut seed = self.seed.clone();
+        // Two-digit years hang on the year, prices with an end on the day.
+        let today = self.plan.common.today;
+        let day = self.plan.uses_today.then(|| today.to_string());
+        seed.extend_from_slice(format!("{} {day:?}", today.year()).as_bytes());
+        for doubt in &self.doubts {
+            seed.extend_from_slice(format!("{:?}", doubt.settled).as_bytes());
+        }
+        Some(seed)
+    }
+
+    /// Each row is one record, whatever stands in the others and in the store.
+    fn is_flat(&self) -> bool {
+        self.plan.group.is_none()
+            && self.plan.special.is_none()
+            && self.plan.footer != Footer::AfterBlankLine
+            && matches!(&self.plan.records[..], [record] if record.is_flat())
+    }
+
+    /// The normalised key of a row that is one record by itself, without mapping the rest.
+    pub fn key<'a>(&'a self, row: &'a Row<'a>) -> Option<Cow<'a, str>> {
+        if !self.is_flat() || self.rejects.is_some() {
+            return None;
+        }
+        self.plan.records[0].key.key(row, &self.plan.common).ok()
+    }
+
+    /// Appends the row's record(s), or rejects. A group of rows is put out when its last row has passed.
+    ///
+    /// `BatchRow::row_hash` is left `None`: whoever knows the store's secret sets it where
+    /// `row_hash_seed` is `Some`.
+    pub fn map(
+        &mut self,
+        row: Row<'_>,
+        lookup: &dyn Lookup,
+        batch: &mut Batch,
+        rejects: &mut Vec<Reject>,
+    ) -> Counts {
+        match self.rejects {
+            Some(columns) => {
+                let mended = Mended::new(&row, columns, None);
+                self.map_line(&mended, lookup, batch, rejects)
+            }
+            None => self.map_line(&row, lookup, batch, rejects),
+        }
+    }
+
+    /// A row of a rejects file, beside the cells of its original (`Reject::cells`), where they are
+    /// known: a key that came back changed only as a spreadsheet changes it is rejected.
+    pub fn map_mended(
+        &mut self,
+        row: Row<'_>,
+        original: &[String],
+        lookup: &dyn Lookup,
+        batch: &mut Batch,
+        rejects: &mut Vec<Reject>,
+    ) -> Counts {
+        let Some(columns) = self.rejects else {
+            return self.map(row, lookup, batch, rejects);
+        };
+        let damaged = self.damaged(&Mended::new(&row, columns, None), original);
+        let mended = Mended::new(&row, columns, damaged);
+        self.map_line(&mended, lookup, batch, rejects)
+    }
+
+    /// The column of a key that only a spreadsheet has changed.
+    fn damaged<C: Cells + ?Sized>(&self, now: &C, original: &[String]) -> Option<Option<usize>> {
+        let original = original.to_vec();
+        let mut columns: Vec<usize> = self
+            .plan
+            .records
+            .iter()
+            .flat_map(|record| record.key.source.columns())
+            .collect();
+        columns.extend(self.plan.group.iter().flat_map(|group| group.by.clone()));
+        columns
+            .into_iter()
+            .find(|&column| spreadsheet_damaged(original.cell(column), now.cell(column)))
+            .map(Some)
+    }
+
+    /// The groups that still stand open at the table's end.
+    pub fn finish(
+        &mut self,
+        lookup: &dyn Lookup,
+        batch: &mut Batch,
+        rejects: &mut Vec<Reject>,
+    ) -> Counts {
+        self.finish_groups(lookup, batch, rejects)
+    }
+
+    fn map_line<L: Line>(
+        &mut self,
+        row: &L,
+        lookup: &dyn Lookup,
+        batch: &mut Batch,
+        rejects: &mut Vec<Reject>,
+    ) -> Counts {
+        if self.is_flat() {
+            self.map_flat(row, batch, rejects)
+        } else {
+            self.map_grouped(row, lookup, batch, rejects)
+        }
+    }
+}
+
+fn settle_read(read: &mut Read, settled: evidence::Settled) {
+    use crate::preset::spec::DateStyle;
+    match read {
+        Read::Money(rule) => {
+            rule.decimal = settled.decimal;
+            if settled.units {
+                rule.cents = false;
+            }
+        }
+        Read::Integer(decimal) | Read::Number(decimal) => *decimal = settled.decimal,
+        Read::Date(rule) | Read::Datetime(rule, ..) => {
+            rule.style = settled.dates.map(DateStyle::Order);
+        }
+        Read::List(_, item) => settle_read(item, settled),
+        Read::ListIf(_, list) => *list = settled.list,
+        _ => {}
+    }
+}
+
+impl Evidence {
+    pub fn observe(&mut self, row: Row<'_>) {
+        match self.1 {
+            Some(columns) => {
+                let mended = Mended::new(&row, columns, None);
+                let sound = mended.fault().is_none();
+                self.0.observe(&mended, sound);
+            }
+            None => self.0.observe(&row, row.fault().is_none()),
+        }
+    }
+}
+
+/// Stable over restarts: the same header, preset, settings and types give the same bytes.
+fn seed(
+    header: &[String],
+    preset: &Preset,
+    folder: &Folder,
+    types: &MetadataTypes,
+    zone: &str,
+) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |part: &str| {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    };
+    add(env!("CARGO_PKG_VERSION"));
+    add(&preset.name);
+    for name in header {
+        add(name);
+    }
+    add(&format!(
+        "{:?}",
+        (
+            (folder.kind, folder.blank, folder.others, folder.money),
+            (
+                &folder.key_prefix,
+                &folder.customer_prefix,
+                &folder.product_prefix
+            ),
+            (folder.customer_key, folder.decimal, folder.dates),
+            (&folder.columns, &folder.constants),
+        )
+    ));
+    add(&format!("{types:?}"));
+    add(zone);
+    hasher.update(&preset.version);
+    hasher.finalize().as_bytes().to_vec()
+}

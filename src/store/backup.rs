@@ -1,0 +1,172 @@
+//! A consistent copy of the database while the daemon runs, and a copy put into an empty state directory.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+
+use super::{DATABASE, Error, Result, meta, refuse_newer};
+
+/// Pages that are copied before writers get a turn.
+const PAGES_AT_ONCE: i32 = 1024;
+
+/// Under this name a copy says when it was made: a store that is restored from it has an old memory of
+/// what the remote holds.
+pub const COPIED: &str = "backup_copied_at";
+
+/// Under this name a store remembers its last good backup, for `status`.
+pub const LAST: &str = "last_backup";
+
+/// Copies the database of `state_dir` to `to`, which must not exist, and checks the copy as a whole.
+/// Gives its size in bytes. A copy that fails is taken away again.
+pub fn backup(state_dir: &Path, to: &Path, now: i64) -> Result<u64> {
+    let source = open(&state_dir.join(DATABASE), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    refuse_newer(&source)?;
+    // Made first, and by us alone: the copy holds what the store holds.
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to);
+    made.map_err(|error| Error::Open {
+        path: to.to_owned(),
+        reason: io_reason(&error),
+    })?;
+    let copied = copy(&source, to).and_then(|()| mark_and_check(to, now));
+    if copied.is_err() {
+        let _ = std::fs::remove_file(to);
+    }
+    copied
+}
+
+/// Puts a copy into a state directory that has no database yet, after checking it. Nothing is sent from
+/// it until `rebind`.
+pub fn restore(from: &Path, state_dir: &Path) -> Result<()> {
+    let to = state_dir.join(DATABASE);
+    let source = open(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    refuse_newer(&source)?;
+    check(&source)?;
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&to);
+    made.map_err(|error| Error::Open {
+        path: to.clone(),
+        reason: io_reason(&error),
+    })?;
+    let copied = copy(&source, &to)
+        .and_then(|()| sync(&to))
+        .and_then(|()| sync(state_dir));
+    if copied.is_err() {
+        let _ = std::fs::remove_file(&to);
+    }
+    copied
+}
+
+fn open(path: &Path, flags: OpenFlags) -> Result<Connection> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(path, flags);
+    let connection = opened.map_err(|error| Error::Open {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    connection.busy_timeout(super::BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+fn copy(source: &Connection, to: &Path) -> Result<()> {
+    let mut target = open(to, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let backup = Backup::new(source, &mut target)?;
+    loop {
+        match backup.step(PAGES_AT_ONCE)? {
+            StepResult::Done => return Ok(()),
+            // Another process's short transaction; the copy goes on where it stood.
+            _ => std::thread::yield_now(),
+        }
+    }
+}
+
+fn mark_and_check(to: &Path, now: i64) -> Result<u64> {
+    let copy = open(to, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // One file, with nothing beside it that could be left behind.
+    copy.pragma_update(None, "journal_mode", "DELETE")?;
+    meta::set(&copy, COPIED, &now)?;
+    check(&copy)?;
+    drop(copy);
+    sync(to)?;
+    let size = std::fs::metadata(to).map_err(|error| Error::Open {
+        path: to.to_owned(),
+        reason: io_reason(&error),
+    })?;
+    Ok(size.len())
+}
+
+fn check(connection: &Connection) -> Result<()> {
+    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    match found.as_str() {
+        "ok" => Ok(()),
+        fault => Err(Error::Broken(format!("the copy is damaged: {fault}"))),
+    }
+}
+
+fn sync(path: &Path) -> Result<()> {
+    let synced = File::open(path).and_then(|file| file.sync_all());
+    synced.map_err(|error| Error::Broken(format!("{}: {}", path.display(), io_reason(&error))))
+}
+
+fn io_reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            "there is a file of this name already; nothing was overwritten".to_owned()
+        }
+        std::io::ErrorKind::NotFound => "no such folder".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    #[test]
+    fn a_copy_holds_what_the_store_held_and_never_overwrites() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        store.set_text("fact", "kept").unwrap();
+        let copy = dir.path().join("copy.db");
+        assert!(backup(dir.path(), &copy, 7).unwrap() > 0);
+        assert!(matches!(
+            backup(dir.path(), &copy, 8),
+            Err(Error::Open { .. })
+        ));
+        let empty = tempfile::tempdir().unwrap();
+        restore(&copy, empty.path()).unwrap();
+        assert!(matches!(
+            restore(&copy, empty.path()),
+            Err(Error::Open { .. })
+        ));
+        let restored = Store::open(empty.path()).unwrap();
+        assert_eq!(restored.text("fact").unwrap().as_deref(), Some("kept"));
+        assert_eq!(restored.integer(COPIED).unwrap(), Some(7));
+    }
+
+    #[test]
+    fn a_damaged_copy_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path()).unwrap());
+        let copy = dir.path().join("copy.db");
+        backup(dir.path(), &copy, 7).unwrap();
+        let mut bytes = std::fs::read(&copy).unwrap();
+        let len = bytes.len();
+        bytes[len / 2..].fill(0xA5);
+        std::fs::write(&copy, bytes).unwrap();
+        let empty = tempfile::tempdir().unwrap();
+        assert!(restore(&copy, empty.path()).is_err());
+        assert!(!empty.path().join(DATABASE).exists());
+    }
+}

@@ -1,0 +1,228 @@
+//! Bad input and bad places: each a clear message that says what to do, nothing lost, no panic, no
+//! endless restart.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::shop::{Shop, wait};
+
+#[track_caller]
+fn says(output: &Output, status: i32, words: &[&str]) {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned()
+        + &String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(status), "{said}");
+    for word in words {
+        assert!(said.contains(word), "`{word}` is not in: {said}");
+    }
+    assert!(
+        !said.contains("panicked") && !said.contains("fault in tillsync"),
+        "{said}"
+    );
+}
+
+/// A tmpfs of some size, gone with the test. `None` where this user may not mount.
+struct Mount<'a>(&'a Path);
+
+impl<'a> Mount<'a> {
+    fn small(path: &'a Path, size: &str) -> Option<Mount<'a>> {
+        fs::create_dir_all(path).unwrap();
+        let mounted = Command::new("mount")
+            .args([
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={size},mode=0700"),
+                "tmpfs",
+            ])
+            .arg(path)
+            .output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Mount(path)),
+            _ => {
+                eprintln!("passed over: this user may not mount a tmpfs");
+                None
+            }
+        }
+    }
+
+    fn again(&self, options: &str) {
+        let status = Command::new("mount")
+            .args(["-o", &format!("remount,{options}")])
+            .arg(self.0)
+            .status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for Mount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}
+
+#[test]
+fn every_mistake_of_the_configuration_is_shown_in_one_run() {
+    let shop = Shop::new();
+    let text = fs::read_to_string(shop.config()).unwrap();
+    fs::write(
+        shop.config(),
+        text.replacen("settle = \"0s\"", "setle = \"0s\"", 1)
+            .replacen("kind = \"orders\"", "kind = \"ordres\"", 1),
+    )
+    .unwrap();
+    for command in ["run", "sync", "check", "status"] {
+        says(
+            &shop.run(&[command]),
+            78,
+            &[
+                "tillsync.toml:",
+                "setle",
+                "did you mean `settle`?",
+                "ordres",
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_missing_folder_is_an_error_of_check_and_run_waits_for_it() {
+    let shop = Shop::new();
+    fs::remove_dir(shop.path("customers")).unwrap();
+    says(&shop.run(&["check"]), 78, &["customers"]);
+    let daemon = shop.daemon();
+    let state = || {
+        shop.json(&["status"])["folders"][0]["state"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    wait("status says that the folder is not there", || {
+        state().filter(|s| s == "gone")
+    });
+    fs::create_dir(shop.path("customers")).unwrap();
+    shop.drop_in("customers", "a.csv", "source_id,name\nc-1,Ann\n");
+    // It is found by the rescan, once a minute, at the latest.
+    crate::shop::wait_for(
+        std::time::Duration::from_secs(90),
+        "the file is taken in",
+        || (shop.standin.holds("customers").len() == 1).then_some(()),
+    );
+    daemon.signal("-TERM");
+    assert_eq!(daemon.ended(), Some(0));
+}
+
+#[test]
+fn a_newer_database_is_refused_and_untouched() {
+    let shop = Shop::new();
+    assert!(shop.run(&["sync"]).status.success());
+    let database = shop.path("state/tillsync.db");
+    let status = Command::new("sqlite3")
+        .arg(&database)
+        .arg("PRAGMA journal_mode=DELETE; PRAGMA user_version = 999;")
+        .output();
+    assert!(status.unwrap().status.success());
+    let before = fs::read(&database).unwrap();
+    for command in ["run", "sync", "status"] {
+        says(&shop.run(&[command]), 78, &["newer"]);
+    }
+    assert_eq!(fs::read(&database).unwrap(), before);
+}
+
+#[test]
+fn a_disk_without_room_for_the_store_loses_nothing_and_goes_on_when_there_is_room() {
+    let shop = Shop::new();
+    let state = shop.path("state");
+    let Some(mount) = Mount::small(&state, "1m") else {
+        return;
+    };
+    let rows: String = (0..20_000)
+        .map(|n| format!("c-{n},Name {n},{n}@example.com\n"))
+        .collect();
+    let text = format!("source_id,name,email\n{rows}");
+    let toml = fs::read_to_string(shop.config()).unwrap();
+    fs::write(shop.config(), toml + "[retention]\nmin_free = \"0\"\n").unwrap();
+    let mut daemon = shop.daemon();
+    shop.drop_in("customers", "many.csv", &text);
+    wait("status says that the disk is full", || {
+        let status = shop.run(&["status", "--format", "json"]);
+        let said = String::from_utf8_lossy(&status.stdout).to_lowercase();
+        (said.contains("full")
+            || said.contains("disk")
+            || said.contains("space")
+            || said.contains("room"))
+        .then_some(())
+    });
+    assert!(
+        daemon.child.try_wait().unwrap().is_none(),
+        "the daemon stays"
+    );
+    assert_eq!(
+        shop.listing(&shop.path("customers"))
+            .iter()
+            .filter(|n| n.ends_with(".csv"))
+            .count(),
+        1,
+        "the file waits"
+    );
+    mount.again("size=200m");
+    crate::shop::wait_for(
+        std::time::Duration::from_secs(120),
+        "all is delivered once there is room",
+        || (shop.standin.holds("customers").len() == 20_000).then_some(()),
+    );
+    drop(daemon);
+    drop(mount);
+}
+
+#[test]
+fn a_read_only_disk_is_said_and_ends_without_a_panic() {
+    let shop = Shop::new();
+    let state = shop.path("state");
+    let Some(mount) = Mount::small(&state, "20m") else {
+        return;
+    };
+    mount.again("ro");
+    let output = shop.run(&["sync"]);
+    says(&output, 74, &["read-only"]);
+    drop(mount);
+}
+
+#[test]
+fn a_folder_that_the_service_may_not_read_is_said_and_waited_for() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("passed over: only root can become another user");
+    }
+    use std::os::unix::fs::PermissionsExt;
+    let shop = Shop::new();
+    fs::set_permissions(shop.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for part in ["state", "app-id", "app-token", "products", "skus", "orders"] {
+        let status = Command::new("chown")
+            .args(["-R", "65534:65534"])
+            .arg(shop.path(part))
+            .status();
+        assert!(status.unwrap().success());
+    }
+    fs::set_permissions(shop.path("customers"), fs::Permissions::from_mode(0o700)).unwrap();
+    let output = Command::new("setpriv")
+        .args([
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            env!("CARGO_BIN_EXE_tillsync"),
+            "check",
+            "--config",
+        ])
+        .arg(shop.config())
+        .output()
+        .unwrap();
+    says(&output, 78, &["customers", "permission"]);
+}
+
+#[test]
+fn wrong_words_on_the_command_line_end_with_2() {
+    let shop = Shop::new();
+    says(&shop.run(&["rum"]), 2, &["rum"]);
+    says(&shop.run(&["retry"]), 2, &[]);
+}

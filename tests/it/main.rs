@@ -1,0 +1,9 @@
+//! tillsync from outside: the real binary, real files, real sockets, real signals, and a stand-in of
+//! the remote API in another process. Nothing here knows tillsync's inside.
+
+mod bad;
+mod crash;
+mod secrets;
+mod shop;
+mod straight;
+mod tidy;
