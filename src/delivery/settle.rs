@@ -332,8 +332,13 @@ impl Loop {
     }
 
     fn job_ended(&mut self, job: &JobRow, ended: &Job, after: After) -> Result<()> {
-        let items = flight::items(&self.reader, job.flight)?;
-        let report = verdict::of_report(ended, |key| items.contains_key(key), items.len());
+        let sent = job.records as usize;
+        // Keys are needed where the report names some, or where the blame is one record's.
+        let items = match ended.faults.is_empty() && sent != 1 {
+            true => std::collections::HashMap::new(),
+            false => flight::items(&self.reader, job.flight)?,
+        };
+        let report = verdict::of_report(ended, |key| items.contains_key(key), sent);
         let mut named = Vec::new();
         for (key, outcome) in report.named {
             let item = items[&key];
@@ -344,13 +349,15 @@ impl Loop {
         }
         let rest = match report.rest {
             ItemOutcome::Unproven => None,
+            ItemOutcome::Acknowledged => Some(Fate::Acknowledged { remote_id: None }),
+            // Of one record alone.
             outcome => {
                 let first = items.values().next().copied();
                 first.and_then(|item| self.item_fate(outcome, item))
             }
         };
         if rest == Some(Fate::Acknowledged { remote_id: None }) {
-            let done = items.len().saturating_sub(named.len()) as u64;
+            let done = sent.saturating_sub(named.len()) as u64;
             self.wake
                 .pulse
                 .acknowledged

@@ -260,6 +260,38 @@ fn put_item(c: &Connection, flight: i64, part: i64, item: &Item) -> Result<()> {
     Ok(())
 }
 
+/// As `put_item`, for the many of a body.
+fn put_items(c: &Connection, flight: i64, kind: Kind, items: &[Item]) -> Result<()> {
+    let mut insert = c.prepare_cached(
+        "INSERT INTO flight_item (flight, id, seq, fingerprint, acked) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for item in items {
+        debug_assert_ne!(item.fingerprint, GONE);
+        insert.execute(params![
+            flight,
+            item.id,
+            item.seq,
+            item.fingerprint,
+            item.acked
+        ])?;
+    }
+    c.prepare_cached(
+        "UPDATE pending SET flight = ?1 WHERE kind = ?2 AND part = 0
+           AND id IN (SELECT id FROM flight_item WHERE flight = ?1)",
+    )?
+    .execute(params![flight, kind.code()])?;
+    if items.iter().all(|item| item.acked.is_none()) {
+        return Ok(());
+    }
+    c.prepare_cached(
+        "UPDATE record SET acked = NULL WHERE (kind, source_id) IN (
+           SELECT d.kind, d.source_id FROM flight_item i JOIN document d ON d.id = i.id
+           WHERE i.flight = ?1 AND i.acked IS NOT NULL)",
+    )?
+    .execute([flight])?;
+    Ok(())
+}
+
 /// Commits one flight of many: `take` is offered the records that are due, one after another, until
 /// it is full. `body`: of one half of a refused body alone. `None`: nothing was taken.
 pub fn commit_body(
@@ -313,10 +345,7 @@ pub fn commit_body(
         Channel::Bulk | Channel::Single => channels::BULK,
     };
     let flight = open(c, kind, PART_RECORD, name, look.now)?;
-    for item in &items {
-        debug_assert_ne!(item.fingerprint, GONE);
-        put_item(c, flight, PART_RECORD, item)?;
-    }
+    put_items(c, flight, kind, &items)?;
     for candidate in &without_customer {
         park::wait_for_customer(c, candidate)?;
     }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::candidate::Candidate;
 use crate::kind::Kind;
-use crate::record::{Fingerprint, GONE, Op, Patch};
+use crate::record::{Fingerprint, Op, Patch};
 use crate::store::Result;
 use crate::store::edit::{self, PART_CONSENTS, PART_RECORD, Shapes, Source, Target};
 use crate::store::files::damaged;
@@ -108,7 +108,13 @@ fn wait(c: &Connection, parent_kind: Kind, parent: &str, kind: Kind, id: i64) ->
 
 /// What a flight's items without an outcome, now acknowledged, set free: themselves, if they were
 /// parked before, and those that waited for them.
-pub(super) fn free(c: &Connection, flight: i64, kind: Kind, now: i64) -> Result<()> {
+pub(super) fn free(
+    c: &Connection,
+    flight: i64,
+    kind: Kind,
+    deletion: bool,
+    now: i64,
+) -> Result<()> {
     let any =
         |sql: &str| -> Result<bool> { Ok(c.prepare_cached(sql)?.query_row([], |row| row.get(0))?) };
     if any("SELECT EXISTS(SELECT 1 FROM parked)")? {
@@ -118,30 +124,28 @@ pub(super) fn free(c: &Connection, flight: i64, kind: Kind, now: i64) -> Result<
         )?
         .execute(params![flight, kind.code()])?;
     }
-    if kind == Kind::Products {
+    if deletion && kind == Kind::Products {
         let mut statement = c.prepare_cached(
             "SELECT d.source_id FROM flight_item i JOIN document d ON d.id = i.id
-             WHERE i.flight = ?1 AND i.outcome IS NULL AND i.fingerprint = ?2",
+             WHERE i.flight = ?1 AND i.outcome IS NULL",
         )?;
         let deleted: Vec<String> = statement
-            .query_map(params![flight, GONE], |row| row.get(0))?
+            .query_map([flight], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
         for product in deleted {
             skus_went(c, &product, now)?;
         }
     }
-    if !any("SELECT EXISTS(SELECT 1 FROM waiting)")? {
+    if deletion || !any("SELECT EXISTS(SELECT 1 FROM waiting)")? {
         return Ok(());
     }
     let mut statement = c.prepare_cached(
         "SELECT w.kind, w.id, w.parent FROM flight_item i JOIN document d ON d.id = i.id
            JOIN waiting w ON w.parent_kind = d.kind AND w.parent = d.source_id
-         WHERE i.flight = ?1 AND i.outcome IS NULL AND i.fingerprint <> ?2",
+         WHERE i.flight = ?1 AND i.outcome IS NULL",
     )?;
     let freed: Vec<(i64, i64, String)> = statement
-        .query_map(params![flight, GONE], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?
+        .query_map([flight], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (child, id, parent) in freed {
         c.prepare_cached(

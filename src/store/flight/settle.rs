@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::candidate::{Candidate, kind_of};
 use super::park;
 use crate::kind::Kind;
-use crate::record::{Fingerprint, GONE};
+use crate::record::Fingerprint;
 use crate::store::Result;
 use crate::store::edit::{PART_CONSENTS, PART_RECORD};
 use crate::verdict::Refusal;
@@ -159,27 +159,31 @@ fn acknowledge(c: &Connection, flight: &Flight, remote_id: Option<&str>, now: i6
     if part == PART_CONSENTS {
         return acknowledge_consents(c, flight);
     }
-    c.prepare_cached(
+    // One walk over the records; what is still the newest leaves the queue.
+    let mut update = c.prepare_cached(
         "UPDATE record SET acked = f.fingerprint, acked_seq = f.seq
          FROM (SELECT d.kind, d.source_id, i.fingerprint, i.seq FROM flight_item i
                JOIN document d ON d.id = i.id WHERE i.flight = ?1 AND i.outcome IS NULL) f
-         WHERE record.kind = f.kind AND record.source_id = f.source_id",
-    )?
-    .execute([id])?;
-    c.prepare_cached(
-        "DELETE FROM pending WHERE kind = ?2 AND part = 0 AND id IN (
-           SELECT i.id FROM flight_item i JOIN document d ON d.id = i.id
-             JOIN record r ON r.kind = d.kind AND r.source_id = d.source_id
-           WHERE i.flight = ?1 AND i.outcome IS NULL AND r.seq = i.seq AND r.fingerprint = i.fingerprint)",
-    )?
-    .execute(params![id, kind.code()])?;
+         WHERE record.kind = f.kind AND record.source_id = f.source_id
+         RETURNING id, seq = acked_seq AND fingerprint = acked",
+    )?;
+    let acknowledged: Vec<(i64, bool)> = update
+        .query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut leave =
+        c.prepare_cached("DELETE FROM pending WHERE kind = ?1 AND part = 0 AND id = ?2")?;
     // What changed since goes on its way at once.
-    c.prepare_cached(
+    let mut stay = c.prepare_cached(
         "UPDATE pending SET flight = NULL, attempts = 0, next_try = 0, odd = 0, body = NULL, last_error = NULL
-         WHERE kind = ?2 AND part = 0 AND flight = ?1 AND id IN (
-           SELECT id FROM flight_item WHERE flight = ?1 AND outcome IS NULL)",
-    )?
-    .execute(params![id, kind.code()])?;
+         WHERE kind = ?1 AND part = 0 AND id = ?2",
+    )?;
+    for (record, newest) in &acknowledged {
+        let statement = if *newest { &mut leave } else { &mut stay };
+        statement.execute(params![kind.code(), record])?;
+    }
+    let deletion = c
+        .prepare_cached("SELECT channel = 'delete' FROM flight WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))?;
     if let Some(remote_id) = remote_id {
         c.prepare_cached(
             "UPDATE document SET remote_id = ?2 WHERE id IN (
@@ -187,12 +191,14 @@ fn acknowledge(c: &Connection, flight: &Flight, remote_id: Option<&str>, now: i6
         )?
         .execute(params![id, remote_id])?;
     }
-    c.prepare_cached(
-        "UPDATE document SET remote_id = NULL WHERE id IN (
-           SELECT id FROM flight_item WHERE flight = ?1 AND outcome IS NULL AND fingerprint = ?2)",
-    )?
-    .execute(params![id, GONE])?;
-    park::free(c, id, kind, now)?;
+    if deletion {
+        c.prepare_cached(
+            "UPDATE document SET remote_id = NULL WHERE id IN (
+               SELECT id FROM flight_item WHERE flight = ?1 AND outcome IS NULL)",
+        )?
+        .execute([id])?;
+    }
+    park::free(c, id, kind, deletion, now)?;
     c.prepare_cached(
         "UPDATE flight_item SET outcome = 'acknowledged' WHERE flight = ?1 AND outcome IS NULL",
     )?
