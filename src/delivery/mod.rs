@@ -259,9 +259,8 @@ impl Loop {
                     None => self.wait(None).await?,
                 },
                 next => {
-                    if !self.is_ours(now)? {
-                        self.wait(Some(now + STUCK_MS)).await?;
-                    } else if !self.launch(next, now)? {
+                    let gone = self.is_ours(now)? && self.launch(next, now)?;
+                    if !gone {
                         self.wait(Some(now + STUCK_MS)).await?;
                     }
                 }

@@ -9,9 +9,7 @@ use super::{Cargo, InAir, Loop};
 use crate::budget::Kept;
 use crate::plan::{Link, State, backoff_ms};
 use crate::store::Result;
-use crate::store::flight::{
-    self, BudgetShown, Carried, Doubt, Ended, Fate, ItemFate, JobRow, LinkShown,
-};
+use crate::store::flight::{self, Carried, Doubt, Ended, Fate, ItemFate, JobRow};
 use crate::verdict::{self, ItemOutcome, JobNews, LinkNews, Outcome, Refusal};
 use crate::wire::{Answer, BODY_BYTES_MAX, Job, Purse};
 
@@ -29,20 +27,14 @@ const BYTES_MIN: usize = 64 << 10;
 pub(super) struct After {
     ended: Ended,
     link: Link,
-    link_shown: LinkShown,
     budget: Kept,
-    budget_shown: BudgetShown,
     pub(super) now: i64,
 }
 
 impl After {
     pub(super) fn store(&self, c: &Connection) -> Result<()> {
         flight::conclude_request(c, &self.ended)?;
-        flight::save(
-            c,
-            (&self.link, &self.link_shown),
-            (&self.budget, &self.budget_shown),
-        )
+        flight::save(c, &self.link, &self.budget)
     }
 }
 
@@ -146,44 +138,8 @@ impl Loop {
                 duration_ms: now - left,
             },
             link: self.link.clone(),
-            link_shown: self.link_shown(now),
             budget: self.budget.kept(),
-            budget_shown: self.budget_shown(now),
             now,
-        }
-    }
-
-    fn link_shown(&self, now: i64) -> LinkShown {
-        let account = self.budget.account(Purse::Api);
-        let limited = self.budget.limited_until(Purse::Api, now);
-        if let (State::Up, Some(until), Some(wait)) = (self.link.state(), limited, account.wait) {
-            return LinkShown {
-                state: "limited",
-                since: wait.from,
-                until: Some(until),
-                reason: Some("the remote's rate limit is used up (429)".into()),
-            };
-        }
-        LinkShown {
-            state: self.link.state().name(),
-            since: self.link.since(),
-            until: self.link.next_probe(),
-            reason: self.link.reason().map(str::to_owned),
-        }
-    }
-
-    fn budget_shown(&self, now: i64) -> BudgetShown {
-        let account = self.budget.account(Purse::Api);
-        let minute = self.budget.period_ms(Purse::Api) == 60_000;
-        BudgetShown {
-            limit: account.limit,
-            period: account
-                .limit
-                .map(|_| if minute { "minute" } else { "hour" }),
-            used: self.budget.used(Purse::Api, now),
-            share: self.budget.allowed(Purse::Api),
-            remaining: account.remaining,
-            at: now,
         }
     }
 

@@ -26,8 +26,7 @@ pub use settle::{
     Doubt, Ended, Fate, ItemFate, conclude, conclude_named, conclude_request, split, unknown_over,
 };
 pub use state::{
-    BudgetShown, LinkShown, Rebind, Standing, Witness, demand_rebind, project, save, set_project,
-    standing, witnesses,
+    Rebind, Standing, Witness, demand_rebind, project, save, set_project, standing, witnesses,
 };
 
 use std::collections::HashSet;

@@ -9,15 +9,10 @@ use crate::plan::Link;
 use crate::store::Result;
 use crate::store::meta::{self, Pause};
 
-/// What the loop takes up again after a start, as its types say it.
-const LINK: &str = "delivery_link";
-const BUDGET: &str = "delivery_budget";
-
-/// The same for `status` and the page, in INTERFACE's words.
+const LINK: &str = "link";
+const BUDGET: &str = "budget";
 const PROJECT: &str = "project";
 const REBIND: &str = "rebind";
-const LINK_SHOWN: &str = "link";
-const BUDGET_SHOWN: &str = "budget";
 
 /// Where delivery stands.
 #[derive(Clone, Debug, Default)]
@@ -111,39 +106,9 @@ pub fn witnesses(c: &Connection) -> Result<(Vec<Witness>, bool)> {
     Ok((witnesses, any))
 }
 
-/// The link as people see it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct LinkShown {
-    /// `up limited away refused exhausted`.
-    pub state: &'static str,
-    pub since: i64,
-    /// When it is tried again.
-    pub until: Option<i64>,
-    pub reason: Option<String>,
-}
-
-/// The budget as people see it, at the last answer.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct BudgetShown {
-    pub limit: Option<u64>,
-    /// `minute` or `hour`.
-    pub period: Option<&'static str>,
-    /// Our calls in the last period, and how many may be ours.
-    pub used: u64,
-    pub share: Option<u64>,
-    pub remaining: Option<u64>,
-    pub at: i64,
-}
-
-pub fn save(
-    c: &Connection,
-    (link, link_shown): (&Link, &LinkShown),
-    (budget, budget_shown): (&Kept, &BudgetShown),
-) -> Result<()> {
+pub fn save(c: &Connection, link: &Link, budget: &Kept) -> Result<()> {
     meta::set(c, LINK, &json(link))?;
-    meta::set(c, BUDGET, &json(budget))?;
-    meta::set(c, LINK_SHOWN, &json(link_shown))?;
-    meta::set(c, BUDGET_SHOWN, &json(budget_shown))
+    meta::set(c, BUDGET, &json(budget))
 }
 
 fn json(value: &impl serde::Serialize) -> String {
