@@ -212,8 +212,7 @@ fn tell(file: &PlannedFile, forecast: &Forecast, shell: &mut Shell<'_>) -> Resul
         CHANGES_SHOWN,
         shell,
         |change| {
-            let side =
-                |value: &Option<String>| value.as_deref().map_or("nothing".into(), |v| visible(v));
+            let side = |value: &Option<String>| value.as_deref().map_or("nothing".into(), visible);
             format!(
                 "{} {}: {}: {} → {}",
                 change.kind.singular(),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::events::{self, Event};
 use super::parts::{carrier, intake_failed, site};
@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Between two looks at how far it is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Between two counts of what is pending: of a million it costs some tens of milliseconds.
+const COUNT_EVERY: Duration = Duration::from_secs(2);
 
 /// What `sync` did.
 #[derive(Clone, Debug)]
@@ -78,6 +81,7 @@ pub fn sync(
                 .as_ref()
                 .is_none_or(thread::JoinHandle::is_finished)
     };
+    let (mut pending, mut counted) = (0, Instant::now());
     while !is_over() {
         match received.recv_timeout(LOOK_EVERY) {
             Ok(Event::Stop) => {
@@ -93,10 +97,13 @@ pub fn sync(
         {
             control.stop();
         }
+        if deliver && counted.elapsed() > COUNT_EVERY {
+            (pending, counted) = (store::counts(&reader)?.pending.total(), Instant::now());
+        }
         tell(&Standing {
             board: control.look(),
             all_taken: intake.is_finished(),
-            pending: store::counts(&reader)?.pending.total(),
+            pending,
             acknowledged: wake
                 .pulse
                 .acknowledged

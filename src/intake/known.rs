@@ -1,6 +1,7 @@
 //! The row-hash short cut: which rows of a batch need no reading, since their record's last full row
 //! had the same bytes and was read the same way.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_secret};
@@ -8,7 +9,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_secret};
 use crate::mapping::Reading;
 use crate::record::RowHash;
 use crate::store::{self, KnownRows};
-use crate::table::{Member, Rows};
+use crate::table::{Member, Row, Rows};
 
 /// Keys that this file changed, at most: half a megabyte. Above, nothing more is spared.
 const SENT_MAX: usize = 65_536;
@@ -64,13 +65,12 @@ impl Known {
         self.hashes.clear();
         self.spared.clear();
         self.spared.resize(rows.len(), false);
-        let mut keys = Vec::with_capacity(rows.len());
+        let rows: Vec<Row<'_>> = rows.iter().collect();
+        let mut keys: Vec<(usize, Cow<'_, str>, RowHash)> = Vec::with_capacity(rows.len());
         for (n, row) in rows.iter().enumerate() {
             // A faulty row is read the long way, as is one below a blank line: it could be a footer.
-            let key = match row.fault().is_none() && !row.after_blank_line() {
-                true => reading.key(&row).map(std::borrow::Cow::into_owned),
-                false => None,
-            };
+            let is_plain = row.fault().is_none() && !row.after_blank_line();
+            let key = is_plain.then(|| reading.key(row)).flatten();
             let hashes = key.as_ref().map(|key| {
                 let hash = xxh3_128_with_secret(row.raw(), &self.secret).to_le_bytes();
                 (hash, xxh3_64(key.as_bytes()))
@@ -87,7 +87,7 @@ impl Known {
             return Ok(());
         }
         let asked: Vec<(&str, RowHash)> = (keys.iter())
-            .map(|(_, key, hash)| (key.as_str(), *hash))
+            .map(|(_, key, hash)| (key.as_ref(), *hash))
             .collect();
         let mut unchanged = Vec::new();
         self.rows.unchanged(&asked, &mut unchanged)?;

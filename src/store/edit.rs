@@ -334,6 +334,11 @@ pub(super) fn set_consents(
     let Some(fingerprint) = consents else {
         if known.is_some() {
             requeue_part(c, kind, PART_CONSENTS, id, GONE, true, source)?;
+            // What was acknowledged is remembered, what is no longer said is not.
+            c.prepare_cached("DELETE FROM consent WHERE id = ?1 AND acked IS NULL")?
+                .execute([id])?;
+            c.prepare_cached("UPDATE consent SET fingerprint = acked WHERE id = ?1")?
+                .execute([id])?;
         }
         return Ok(());
     };

@@ -2,8 +2,12 @@
 //! the remote API in another process. Nothing here knows tillsync's inside.
 
 mod bad;
+mod contract;
 mod crash;
+#[path = "../support/contract.rs"]
+mod judge;
 mod secrets;
 mod shop;
+mod standin;
 mod straight;
 mod tidy;

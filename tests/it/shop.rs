@@ -287,6 +287,21 @@ impl Shop {
     }
 }
 
+/// Whatever a test was about: every request that it caused has to be valid by the published contract, by a
+/// validator that is not ours.
+impl Drop for Shop {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for request in self.standin.requests() {
+            if let Err(fault) = crate::judge::judge(&request) {
+                panic!("a request is not valid by the contract: {fault}");
+            }
+        }
+    }
+}
+
 pub fn secret_file(path: &Path, text: &str) {
     use std::os::unix::fs::OpenOptionsExt;
     let _ = fs::remove_file(path);

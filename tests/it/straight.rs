@@ -70,7 +70,7 @@ fn a_dropped_file_of_each_kind_reaches_the_remote() {
         let there = |kind: &&str| shop.listing(&shop.path(kind).join("archive")).len() == 1;
         ["customers", "products", "skus", "orders"]
             .iter()
-            .all(|k| there(&k))
+            .all(|k| there(k))
             .then_some(())
     });
     shop.wait_delivered();

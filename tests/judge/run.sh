@@ -2,11 +2,11 @@
 # Judges the stand-in: the official SDK's calls, directly and through a validating proxy that checks
 # its answers, too.
 #   ./run.sh [COMMAND...]     what starts the stand-in and prints `listening on URL …`;
-#                             default: the example, built by cargo
+#                             default: `tillsync standin`, built by cargo
 # Exit status: 0 all expectations met, 1 not.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-[ $# -gt 0 ] || set -- cargo run --quiet --manifest-path "$here/../../Cargo.toml" --example standin
+[ $# -gt 0 ] || set -- cargo run --quiet --release --manifest-path "$here/../../Cargo.toml" -- standin
 work=$(mktemp -d)
 standin='' prism=''
 trap 'kill $standin $prism 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$work"' EXIT

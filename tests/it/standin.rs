@@ -1,9 +1,6 @@
 //! The stand-in over real sockets: what its answers look like by the published contract, what
 //! becomes of a connection, and what a test in another process can ask of it.
 
-#[path = "support/contract.rs"]
-mod contract;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -110,7 +107,7 @@ fn answers_are_as_the_contract_draws_them() {
         let came = send(&handle, method, target, body).unwrap();
         let path = target.split('?').next().unwrap();
         assert_eq!(
-            contract::judge_answer(method, path, came.status, &came.json()),
+            crate::judge::judge_answer(method, path, came.status, &came.json()),
             Ok(()),
             "{method} {target}: {}",
             came.json()
@@ -347,7 +344,7 @@ fn another_process_can_check_and_change_everything() {
         .collect();
     assert_eq!(lines.len(), 2);
     for line in &lines {
-        assert_eq!(contract::judge(line), Ok(()));
+        assert_eq!(crate::judge::judge(line), Ok(()));
     }
     assert_eq!(
         lines[0]["records"],

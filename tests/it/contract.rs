@@ -1,8 +1,5 @@
 //! The judge of requests, judged: it takes every good body of `tests/judge/good` and no bad one.
 
-#[path = "support/contract.rs"]
-mod contract;
-
 use std::fs;
 use std::path::Path;
 
@@ -30,7 +27,7 @@ fn verdict(case: &Value) -> Result<(), String> {
         case["method"].as_str().unwrap(),
         case["path"].as_str().unwrap(),
     );
-    contract::judge_request(method, path, None, Some(&case["body"]))
+    crate::judge::judge_request(method, path, None, Some(&case["body"]))
 }
 
 #[test]
@@ -53,7 +50,7 @@ fn no_bad_body_passes() {
 
 #[track_caller]
 fn refuses(line: Value, expected: &str) {
-    assert_eq!(contract::judge(&line), Err(expected.to_owned()));
+    assert_eq!(crate::judge::judge(&line), Err(expected.to_owned()));
 }
 
 fn line(method: &str, target: &str, body: Value) -> Value {
@@ -122,17 +119,17 @@ fn paths_queries_and_heads_are_judged() {
         "/v1/async-actions/aa_1",
     ] {
         assert_eq!(
-            contract::judge(&line("GET", target, Value::Null)),
+            crate::judge::judge(&line("GET", target, Value::Null)),
             Ok(()),
             "{target}"
         );
     }
     assert_eq!(
-        contract::judge(&line("DELETE", "/v1/products/P1?force=true", Value::Null)),
+        crate::judge::judge(&line("DELETE", "/v1/products/P1?force=true", Value::Null)),
         Ok(())
     );
     assert_eq!(
-        contract::judge(&line(
+        crate::judge::judge(&line(
             "PUT",
             "/v1/customers/C1/consents",
             json!({"newsletter": true})
@@ -155,7 +152,7 @@ fn paths_queries_and_heads_are_judged() {
         line("POST", "/v1/customers/C1/permanent-deletion", json!({})),
         "POST /v1/customers/C1/permanent-deletion: a body where none is due",
     );
-    assert!(contract::judge(&line("GET", "/v1/customers?limit=101", Value::Null)).is_err());
+    assert!(crate::judge::judge(&line("GET", "/v1/customers?limit=101", Value::Null)).is_err());
     let mut bare = line("GET", "/v1/customers", Value::Null);
     bare["headers"] = json!({"x-app-id": "a"});
     refuses(bare, "GET /v1/customers: no header x-app-token");
