@@ -22,6 +22,7 @@ impl Loop {
     pub(super) fn launch(&mut self, next: Next, now: i64) -> Result<bool> {
         match next {
             Next::Probe => self.probe(now),
+            Next::Schemas => self.ask_schemas(now),
             Next::Poll { flight } => self.poll(flight, now),
             Next::Singles {
                 kind,
@@ -67,6 +68,21 @@ impl Loop {
         let cargo = Cargo::Probe;
         self.fly(
             call,
+            InAir {
+                request,
+                left: now,
+                cargo,
+            },
+        );
+        Ok(true)
+    }
+
+    fn ask_schemas(&mut self, now: i64) -> Result<bool> {
+        let request = self.note(None, Endpoint::MetadataSchemas, now)?;
+        self.schemas = None;
+        let cargo = Cargo::Schemas;
+        self.fly(
+            Call::new(Endpoint::MetadataSchemas, &[], None),
             InAir {
                 request,
                 left: now,

@@ -26,7 +26,7 @@ use crate::budget::{Budget, Part};
 use crate::config::{Api, Folder};
 use crate::plan::{self, Link, Next, OpenJob, Outlook, PROBE_MS_MAX, State};
 use crate::remote::Carrier;
-use crate::store::{Result, Store, flight};
+use crate::store::{Result, Store, flight, meta};
 use crate::verdict::Wanted;
 use crate::wire::{Answer, BODY_BYTES_MAX};
 
@@ -150,6 +150,8 @@ enum Cargo {
         job: flight::JobRow,
     },
     Probe,
+    /// What the project allows in metadata.
+    Schemas,
     /// A question for a record by the API's own id: is this the store's project?
     Witness(flight::Witness),
 }
@@ -176,6 +178,8 @@ struct Loop {
     all_taken: bool,
     refused: Option<String>,
     identity: Identity,
+    /// When to ask next what the project allows in metadata; `None`: that is in the air.
+    schemas: Option<i64>,
 }
 
 impl Loop {
@@ -195,6 +199,11 @@ impl Loop {
         let standing = flight::standing(&reader, now)?;
         let spent = flight::spent(&reader, now)?;
         let mut link = standing.link.clamped(now);
+        let schemas = match meta::metadata_types(&reader)? {
+            // A time in the future is a clock that was set back.
+            Some((_, at)) if at <= now => at + settle::SCHEMAS_MS,
+            _ => now,
+        };
         let deadline = match end {
             End::Never => None,
             End::WhenDelivered { timeout } => {
@@ -221,6 +230,7 @@ impl Loop {
             all_taken: false,
             refused: None,
             identity: Identity::default(),
+            schemas: Some(schemas),
         })
     }
 
@@ -275,6 +285,7 @@ impl Loop {
             self.link.shift(ms);
             self.budget.shift(ms);
             self.deadline = self.deadline.map(|at| at.saturating_add(ms));
+            self.schemas = self.schemas.map(|at| at.saturating_add(ms));
             self.store.write(move |c| flight::shift(c, ms))?;
         }
         let signals = self.wake.take();
@@ -332,6 +343,7 @@ impl Loop {
             in_air: self.air.len(),
             body_in_air: self.bodies_in_air > 0,
             bulk: self.settings.api.bulk,
+            schemas: self.schemas,
         };
         Ok(plan::next(&outlook, now))
     }

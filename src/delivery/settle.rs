@@ -11,11 +11,15 @@ use crate::plan::{Link, State, backoff_ms};
 use crate::store::Result;
 use crate::store::flight::{self, Carried, Doubt, Ended, Fate, ItemFate, JobRow};
 use crate::verdict::{self, ItemOutcome, JobNews, LinkNews, Outcome, Refusal};
-use crate::wire::{Answer, BODY_BYTES_MAX, Job, Purse};
+use crate::wire::{Answer, BODY_BYTES_MAX, Job, Purse, metadata_types};
 
 /// The first question for a job comes after so long; then it doubles.
 const POLL_MS: i64 = 500;
 const POLL_MS_MAX: i64 = 60_000;
+
+/// What the project allows in metadata is asked daily; sooner after a question in vain.
+pub(super) const SCHEMAS_MS: i64 = 86_400_000;
+const SCHEMAS_AGAIN_MS: i64 = 3_600_000;
 
 /// Tries of a record that is refused for a reason that nobody knows (API.md, Errors, last row).
 const ODD_MAX: u32 = 3;
@@ -88,6 +92,7 @@ impl Loop {
                 self.asked.remove(&job.flight);
                 self.poll_answered(job, (request, left), answer)
             }
+            Cargo::Schemas => self.schemas_told((request, left), answer),
             Cargo::Witness(witness) => self.witness_heard(&witness, (request, left), answer),
             Cargo::Probe => {
                 let link = verdict::of_probe(answer, self.now());
@@ -245,6 +250,34 @@ impl Loop {
                 End::Fate(fate) => flight::conclude(c, flight, &fate, now),
             }
         })
+    }
+
+    fn schemas_told(&mut self, (request, left): (i64, i64), answer: &Answer) -> Result<()> {
+        let types = match answer {
+            Answer::Got(response) => metadata_types(response),
+            _ => None,
+        };
+        // A project without them answers so, too: that is no trouble of the link's.
+        let missing = matches!(answer, Answer::Got(r) if r.status == 404 && r.fault().is_some());
+        let link = match types.is_some() || missing {
+            true => LinkNews::Fine,
+            false => verdict::of_probe(answer, self.now()),
+        };
+        let word = if types.is_some() { "told" } else { "unknown" };
+        let after = self.after(request, left, answer, word, &link, None);
+        let now = after.now;
+        self.schemas = Some(
+            now + if types.is_some() {
+                SCHEMAS_MS
+            } else {
+                SCHEMAS_AGAIN_MS
+            },
+        );
+        self.store.write(move |c| after.store(c))?;
+        match types {
+            Some(types) => self.store.set_metadata_types(&types, now),
+            None => Ok(()),
+        }
     }
 
     fn poll_answered(

@@ -107,11 +107,15 @@ pub struct Outlook<'a> {
     /// A body of many is in the air: one is built and sent at a time.
     pub body_in_air: bool,
     pub bulk: Bulk,
+    /// When to ask next what the project allows in metadata; `None`: that is in the air.
+    pub schemas: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Probe,
+    /// What the project allows in metadata.
+    Schemas,
     Poll {
         flight: i64,
     },
@@ -159,7 +163,11 @@ pub fn next(look: &Outlook<'_>, now: i64) -> Next {
     match (free, room) {
         (0, _) | (_, Room::AfterAnswer | Room::Never) => return Next::Idle,
         (_, Room::At(at)) => wake.at(at),
+        (_, Room::Now(_)) if look.schemas.is_some_and(|due| due <= now) => return Next::Schemas,
         (free, Room::Now(room)) => {
+            if let Some(due) = look.schemas {
+                wake.at(due);
+            }
             if let Some(next) = send(look, free.min(room), now, &mut wake) {
                 return next;
             }

@@ -73,6 +73,7 @@ fn check(case: &Case, expected: Next) {
         in_air: case.in_air,
         body_in_air: case.body_in_air,
         bulk: case.bulk,
+        schemas: None,
     };
     assert_eq!(next(&look, 1_000), expected);
 }

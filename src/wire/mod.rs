@@ -6,6 +6,7 @@
 mod answer;
 mod body;
 mod path;
+mod schemas;
 
 pub use answer::{
     Answer, Fault, ItemFault, Job, JobState, Limits, Made, NoAnswer, Response, http_date_ms,
@@ -14,6 +15,7 @@ pub use body::{
     OrderNames, bulk_item, consents, customer, has_consents, metadata_call, order, product, sku,
 };
 pub use path::{PathKey, segment};
+pub use schemas::metadata_types;
 
 /// Bytes that a bulk, metadata or import body may have (API.md, Calls: 10 MB = 10,485,760 bytes).
 pub const BODY_BYTES_MAX: usize = 10_485_760;

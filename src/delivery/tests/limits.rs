@@ -198,3 +198,71 @@ async fn another_project_gets_nothing_until_rebind() {
     assert_eq!(world.sync(60).await, Outcome::Delivered);
     assert_eq!(world.writes().len(), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_project_allows_in_metadata_is_asked_daily() {
+    let mut world = World::new();
+    {
+        let mut remote = world.remote.lock().unwrap();
+        let customer = serde_json::from_str(
+            r#"{"properties":{"points":{"type":"number","array":false,"optional":true}}}"#,
+        );
+        remote
+            .settings_mut()
+            .metadata
+            .insert("customer".into(), customer.unwrap());
+    }
+    world.daemon(2 * 86_400 + 60).await;
+    assert_eq!(world.calls(), ["GET /v1/metadata-schemas"; 2]);
+    let reader = world.store.reader().unwrap();
+    let (types, _) = crate::store::meta::metadata_types(&reader)
+        .unwrap()
+        .unwrap();
+    assert!(types.resources["customer"].contains_key("points"));
+    world.judge();
+}
+
+/// Calls of a forecast and those that delivery then takes, of random sets.
+#[tokio::test(start_paused = true)]
+async fn what_is_foretold_is_what_happens() {
+    let mut random = 1_u64;
+    let mut below = |n: u64| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % n
+    };
+    for _ in 0..12 {
+        let mut world = World::new();
+        world.settings.api.bulk = [Bulk::Auto, Bulk::Never, Bulk::Always][below(3) as usize];
+        let mut forecaster = crate::plan::Forecaster::new(world.settings.api.bulk);
+        for kind in [Kind::Products, Kind::Customers] {
+            let n = [3, 10, 11, 60][below(4) as usize];
+            // Some are so large that a body is cut.
+            let length = [20, 300_000][below(2) as usize];
+            let keys: Vec<String> = (0..n).map(|i| format!("K{i}")).collect();
+            let records: Vec<_> = keys
+                .iter()
+                .map(|key| (key.as_str(), vec![("name", text(&"x".repeat(length)))]))
+                .collect();
+            for (key, fields) in &records {
+                let mut content = crate::record::Content::default();
+                content.set("name", fields[0].1.clone());
+                forecaster.upsert(
+                    kind,
+                    crate::wire::bulk_item(kind, key, &content).len(),
+                    false,
+                );
+            }
+            world.drop_file(kind, &records);
+        }
+        let budget = Budget::new(Part::of(&world.settings.api), Default::default(), &[], 0);
+        let forecast = forecaster.finish(&budget);
+        assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+        let mut by = std::collections::BTreeMap::new();
+        for call in world.writes() {
+            *by.entry(call).or_insert(0) += 1;
+        }
+        assert_eq!(by, forecast.by);
+    }
+}

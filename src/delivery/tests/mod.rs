@@ -79,20 +79,20 @@ async fn poison_is_parked_and_holds_up_nobody() {
         [("C2".to_owned(), "invalid_customer".to_owned())]
     );
     assert_eq!(world.writes().len(), 3);
-    let before = world.calls().len();
+    let before = world.writes().len();
     world.daemon(86_400).await;
-    assert_eq!(world.calls().len(), before);
+    assert_eq!(world.writes().len(), before);
     // The same content leaves it parked; other content, or `retry`, puts it back.
     world.customers(3, "Ann");
     world.sync(60).await;
-    assert_eq!(world.calls().len(), before);
+    assert_eq!(world.writes().len(), before);
     world.faults("{}");
     world
         .store
         .write(|c| flight::retry(c, &flight::Selection::All, 1))
         .unwrap();
     assert_eq!(world.sync(60).await, Outcome::Delivered);
-    assert_eq!((world.parked(), world.calls().len()), (vec![], before + 1));
+    assert_eq!((world.parked(), world.writes().len()), (vec![], before + 1));
 }
 
 #[tokio::test(start_paused = true)]

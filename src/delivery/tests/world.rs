@@ -150,8 +150,13 @@ impl World {
             },
             ..standin::Settings::default()
         };
+        let store = Store::open(dir.path()).unwrap();
+        // Asked just now, so that tests count the calls that they cause.
+        store
+            .set_metadata_types(&crate::mapping::MetadataTypes::default(), BEGIN_MS)
+            .unwrap();
         World {
-            store: Store::open(dir.path()).unwrap(),
+            store,
             remote: Arc::new(Mutex::new(Remote::new(7, settings))),
             clock: Arc::new(SimClock {
                 start: tokio::time::Instant::now(),
