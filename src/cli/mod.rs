@@ -5,6 +5,7 @@
 
 mod accept;
 pub mod args;
+mod audit;
 mod backup;
 mod check;
 mod completions;
@@ -366,11 +367,11 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> 
         Command::Resume(args) => pause::resume(&args, shell),
         Command::Trace(args) => trace::run(args, shell),
         Command::Demo(args) => demo::run(&args, shell),
+        Command::Audit(args) => audit::run(&args, shell),
         Command::Login(_)
         | Command::Retry(_)
         | Command::Discard(_)
         | Command::Revert(_)
-        | Command::Audit(_)
         | Command::Forget(_)
         | Command::Rebind(_)
         | Command::Presets(_) => Err(Failure::Internal("not built yet".to_owned())),
