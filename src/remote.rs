@@ -68,7 +68,7 @@ pub struct Http {
 }
 
 /// Takes a piece of a download; an error ends it.
-pub type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send);
+pub type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> std::io::Result<()>;
 
 /// Why a download was not begun, or not gone on with, on our own side.
 #[derive(Debug)]

@@ -20,10 +20,7 @@ pub fn run(args: &Audit, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     }
     let store = open_for_writing(&config)?;
     let kinds = args.kind.map_or(Kind::ALL.to_vec(), |kind| vec![kind]);
-    let audited = audit::audit(&config, &store, &kinds);
-    // Its calls count in the daemon's budget, too.
-    wake(&config);
-    let audited = audited.map_err(failure)?;
+    let audited = audit::audit(&config, &store, &kinds).map_err(failure)?;
     list(args, &audited, shell)?;
     for (kind, counts) in &audited.counts {
         shell.note(&summary(*kind, counts, args.unknown));
@@ -53,6 +50,7 @@ fn failure(stopped: Stopped) -> Failure {
         Stopped::Away(text) => Failure::Away(text),
         Stopped::Refused(text) => Failure::Refused(text),
         Stopped::Unusable(text) => Failure::Data(text),
+        Stopped::Later(text) => Failure::Busy(text),
         Stopped::Other(error) => error.into(),
     }
 }

@@ -4,7 +4,7 @@
 //! when our share of the limit has room for it, beside a running daemon or not.
 
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::{Read, Seek, Write};
 use std::time::Duration;
 
 use super::{Error, now, parts};
@@ -26,11 +26,21 @@ const CALLS_MAX: u32 = 8;
 const POLL_MS: u64 = 500;
 const POLL_MS_MAX: u64 = 10_000;
 
+/// An export that was ordered earlier than that is not taken up.
+const ORDER_MS_MAX: i64 = 3_600_000;
+
 /// Between two looks whether an answer of another process makes room.
 const LOOK_MS: i64 = 250;
 
-/// Bytes between two looks at what is free on the disk.
+/// An audit waits so long for room in our share of the limit, and no longer.
+const ROOM_MS_MAX: i64 = 2 * 60_000;
+
+/// Bytes, and rows, between two looks at what is free on the disk.
 const LOOK_AT_DISK_EVERY: u64 = 4 << 20;
+const LOOK_AT_DISK_ROWS: u64 = 16_384;
+
+/// A row of an export that is longer is none.
+const ROW_BYTES_MAX: usize = 16 << 20;
 
 /// Why there is no result.
 #[derive(Debug)]
@@ -41,6 +51,8 @@ pub enum Stopped {
     Refused(String),
     /// What it exported cannot be used.
     Unusable(String),
+    /// Our share of the limit is used up for now.
+    Later(String),
     Other(Error),
 }
 
@@ -85,6 +97,14 @@ struct Auditor<'a> {
     scratch: Scratch,
 }
 
+/// An export that was ordered.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Order {
+    id: String,
+    /// When, UTC milliseconds.
+    at: i64,
+}
+
 /// A call that was noted.
 struct Left {
     request: i64,
@@ -93,8 +113,7 @@ struct Left {
 
 impl Auditor<'_> {
     async fn kind(&self, kind: Kind) -> Result<Counts, Stopped> {
-        let since = now();
-        let address = self.export(kind).await?;
+        let (address, since) = self.export(kind).await?;
         let mut file = self.fetch(kind, &address).await?;
         let sheet = self.load(kind, &mut file)?;
         drop(file);
@@ -108,33 +127,68 @@ impl Auditor<'_> {
         Ok(counts)
     }
 
-    /// Orders an export and awaits it; the address of its file.
-    async fn export(&self, kind: Kind) -> Result<String, Stopped> {
-        let body = wire::export(kind, audit::fields(kind));
-        let call = Call::new(Endpoint::ExportNew, &[], Some(body.into_bytes()));
-        let mut export = self.asked(kind, call).await?;
+    /// Orders an export, or takes up the one that an earlier audit could not await, and awaits it; its
+    /// address, and when it was ordered.
+    async fn export(&self, kind: Kind) -> Result<(String, i64), Stopped> {
+        let name = format!("audit_export.{kind}");
+        let mut order = self.open_order(&name)?;
+        let mut state = ExportState::Open;
+        if order.is_none() {
+            let at = now();
+            let body = wire::export(kind, audit::fields(kind));
+            let call = Call::new(Endpoint::ExportNew, &[], Some(body.into_bytes()));
+            let made = self.asked(kind, call).await?;
+            state = made.state;
+            order = Some(Order { id: made.id, at });
+        }
+        let order = order.ok_or_else(|| no_export(kind))?;
+        let PathKey::Segment(id) = wire::segment(&order.id) else {
+            return Err(no_export(kind));
+        };
+        // The order and the download are calls, too.
+        let mut questions = CALLS_MAX - 2;
         let mut wait_ms = POLL_MS;
-        for _ in 0..CALLS_MAX - 1 {
-            match export.state {
-                ExportState::Done { url } => return Ok(url),
+        loop {
+            match state {
+                ExportState::Done { url } => {
+                    self.store.clear(&name)?;
+                    return Ok((url, order.at));
+                }
                 ExportState::Failed => {
+                    self.store.clear(&name)?;
                     return Err(Stopped::Away(format!(
                         "the remote could not make the export of {kind}\nNothing was changed. Try again later."
                     )));
                 }
+                ExportState::Open if questions == 0 => {
+                    let json = serde_json::to_string(&order).expect("plain data is always JSON");
+                    self.store.set_text(&name, &json)?;
+                    return Err(Stopped::Away(format!(
+                        "the remote is still making the export of {kind}\nNothing was changed. The next audit within the hour takes this export up."
+                    )));
+                }
                 ExportState::Open => {}
             }
+            questions -= 1;
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
             wait_ms = (wait_ms * 2).min(POLL_MS_MAX);
-            let PathKey::Segment(id) = wire::segment(&export.id) else {
-                return Err(no_export(kind));
-            };
             let call = Call::new(Endpoint::ExportRead, &[&id], None);
-            export = self.asked(kind, call).await?;
+            state = match self.asked(kind, call).await {
+                Ok(export) => export.state,
+                Err(stopped) => {
+                    // The remote may not know it any more: the next audit orders anew.
+                    self.store.clear(&name)?;
+                    return Err(stopped);
+                }
+            };
         }
-        Err(Stopped::Away(format!(
-            "the export of {kind} takes the remote longer than an audit waits\nNothing was changed. Try again later, or one kind at a time with --kind."
-        )))
+    }
+
+    fn open_order(&self, name: &str) -> Result<Option<Order>, Stopped> {
+        let json = self.store.text(name)?.unwrap_or_default();
+        let order: Option<Order> = serde_json::from_str(&json).ok();
+        let now = now();
+        Ok(order.filter(|order| (now - ORDER_MS_MAX..=now).contains(&order.at)))
     }
 
     async fn asked(&self, kind: Kind, call: Call) -> Result<wire::Export, Stopped> {
@@ -147,25 +201,16 @@ impl Auditor<'_> {
 
     /// The export's file, unlinked, read from its start.
     async fn fetch(&self, kind: Kind, address: &str) -> Result<File, Stopped> {
-        let io = |error: std::io::Error| {
-            Error::Io(format!(
-                "{}: {}",
-                self.config.state_dir.display(),
-                crate::config::why(&error)
-            ))
-        };
-        let mut file = tempfile::tempfile_in(&self.config.state_dir).map_err(io)?;
+        let mut file =
+            tempfile::tempfile_in(&self.config.state_dir).map_err(|error| self.io(&error))?;
         let left = self.leave(Endpoint::ExportFile).await?;
-        let min_free = self.config.retention.min_free;
         let mut unlooked = LOOK_AT_DISK_EVERY;
         let fetched = {
             let mut sink = |piece: &[u8]| {
                 unlooked += piece.len() as u64;
                 if unlooked >= LOOK_AT_DISK_EVERY {
                     unlooked = 0;
-                    if free_bytes(&file)? < min_free {
-                        return Err(std::io::ErrorKind::StorageFull.into());
-                    }
+                    self.room_on_disk(&file)?;
                 }
                 file.write_all(piece)
             };
@@ -179,14 +224,27 @@ impl Auditor<'_> {
                     NotFetched::Elsewhere => Stopped::Unusable(format!(
                         "the export of {kind} lies on another host than `api.url`: the credentials were not sent there\nNothing was fetched or changed. Look whether `api.url` names the project's own cluster."
                     )),
-                    NotFetched::Sink(error) => io(error).into(),
+                    NotFetched::Sink(error) => self.io(&error).into(),
                 });
             }
         };
         self.landed(&left, &answer)?;
         usable(kind, answer)?;
-        file.rewind().map_err(io)?;
+        file.rewind().map_err(|error| self.io(&error))?;
         Ok(file)
+    }
+
+    /// What the disk has to keep free stays free.
+    fn room_on_disk(&self, file: &File) -> std::io::Result<()> {
+        if free_bytes(file)? < self.config.retention.min_free {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    fn io(&self, error: &std::io::Error) -> Error {
+        let place = self.config.state_dir.display();
+        Error::Io(format!("{place}: {}", crate::config::why(error)))
     }
 
     /// Brings the file's rows into scratch space.
@@ -201,7 +259,10 @@ impl Auditor<'_> {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
-            .from_reader(std::io::BufReader::new(file));
+            .from_reader(Bounded {
+                inner: std::io::BufReader::new(file),
+                left: ROW_BYTES_MAX,
+            });
         let mut row = csv::StringRecord::new();
         if !reader.read_record(&mut row).map_err(broken)? {
             return Err(unusable("the export is empty".to_owned()));
@@ -209,7 +270,15 @@ impl Auditor<'_> {
         let header: Vec<&str> = row.iter().collect();
         let mut sheet = Sheet::new(kind, &header).map_err(unusable)?;
         let mut n = 0;
-        while reader.read_record(&mut row).map_err(broken)? {
+        loop {
+            reader.get_mut().left = ROW_BYTES_MAX;
+            if !reader.read_record(&mut row).map_err(broken)? {
+                break;
+            }
+            if n % LOOK_AT_DISK_ROWS == 0 {
+                self.room_on_disk(reader.get_ref().inner.get_ref())
+                    .map_err(|error| self.io(&error))?;
+            }
             let cells: Vec<&str> = row.iter().collect();
             sheet.see(&cells).map_err(unusable)?;
             self.scratch
@@ -231,6 +300,12 @@ impl Auditor<'_> {
             let wait_ms = match budget.room(endpoint.purse(), at) {
                 Room::Now(0) | Room::AfterAnswer => LOOK_MS,
                 Room::Now(_) => break,
+                Room::At(then) if then - at > ROOM_MS_MAX => {
+                    return Err(Stopped::Later(format!(
+                        "tillsync's share of the remote's limit is used up for {} minutes\nNothing was changed. Try again then.",
+                        (then - at).div_euclid(60_000) + 1
+                    )));
+                }
                 Room::At(then) => (then - at).clamp(1, LOOK_MS * 4),
                 Room::Never => {
                     return Err(Error::Configuration(Problems(vec![Problem::error(
@@ -252,6 +327,8 @@ impl Auditor<'_> {
         let request = self
             .store
             .write(move |c| flight::begin_request(c, request))?;
+        // A running daemon counts it, too.
+        let _ = std::fs::write(self.config.state_dir.join(super::WAKE), b"");
         Ok(Left { request, at })
     }
 
@@ -283,6 +360,24 @@ impl Auditor<'_> {
         Ok(self
             .store
             .write(move |c| flight::conclude_request(c, &ended))?)
+    }
+}
+
+/// Reads no more than `left`, so that a row without an end does not fill the memory.
+struct Bounded<R> {
+    inner: R,
+    left: usize,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.left == 0 {
+            return Err(std::io::ErrorKind::InvalidData.into());
+        }
+        let wanted = buffer.len().min(self.left);
+        let read = self.inner.read(&mut buffer[..wanted])?;
+        self.left -= read;
+        Ok(read)
     }
 }
 

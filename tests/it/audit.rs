@@ -136,3 +136,26 @@ fn without_the_remote_or_its_consent_there_is_no_result() {
     std::fs::write(shop.config(), nobody).unwrap();
     ends(&shop.run(&["audit"]), 69);
 }
+
+#[test]
+fn an_export_that_fails_or_takes_long_is_said_and_taken_up() {
+    let shop = synced();
+    let only = ["audit", "--kind", "products"];
+    shop.standin
+        .post("/_standin/faults", r#"{"jobs": {"export_error": 1.0}}"#);
+    let said = ends(&shop.run(&only), 69);
+    assert!(said.contains("could not make the export"), "{said}");
+    shop.standin
+        .post("/_standin/faults", r#"{"jobs": {"export_error": 0.0}}"#);
+    // Longer than the questions of one audit take, 0.5 s doubling to 10 s.
+    shop.standin
+        .post("/_standin/settings", r#"{"export_ms": 27000}"#);
+    let before = shop.standin.requests().len();
+    let said = ends(&shop.run(&only), 69);
+    assert!(said.contains("still making"), "{said}");
+    assert!(shop.standin.requests().len() - before <= 8);
+    ends(&shop.run(&only), 0);
+    let orders = shop.standin.requests().into_iter().skip(before);
+    let orders = orders.filter(|request| request["method"] == "POST");
+    assert_eq!(orders.count(), 1, "it is not ordered twice");
+}
