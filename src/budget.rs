@@ -5,7 +5,7 @@
 //! never falls below what the tills have not used of theirs. A call counts from when it left until one
 //! period after its answer came: it reached the remote somewhere in between.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use crate::config::{Api, Period};
 use crate::wire::{Limits, Purse};
@@ -240,6 +240,22 @@ impl Budget {
             left: now,
             answered: None,
         });
+    }
+
+    /// Calls that others on this host made, as `new` takes them (`audit` beside the daemon): those
+    /// that are not known yet count from now on.
+    pub fn others(&mut self, spent: &[(i64, Purse, i64)], now: i64) {
+        let known: HashSet<i64> = self.spent.iter().map(|spent| spent.id).collect();
+        for &(id, purse, at) in spent {
+            if !known.contains(&id) {
+                self.spent.push_back(Spent {
+                    id,
+                    purse,
+                    left: at.min(now),
+                    answered: Some(at.min(now)),
+                });
+            }
+        }
     }
 
     /// Its answer came, or it was given up. `limits`: what its headers said.

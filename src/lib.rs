@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 
 // Known: pure; no clock, file, socket, SQL or log.
+pub mod audit;
 pub mod budget;
 pub mod health;
 pub mod kind;

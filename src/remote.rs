@@ -21,6 +21,9 @@ use crate::wire::{
 /// How long a connection may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a download may take as a whole.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(3600);
+
 /// Idle connections to the one host.
 const IDLE_MAX: usize = 8;
 
@@ -68,6 +71,19 @@ pub struct Http {
     source: CredentialsSource,
     /// As last read; `None`: to be read again, since they were refused or never read.
     credentials: Mutex<Option<Credentials>>,
+    timeout: Duration,
+}
+
+/// Takes a piece of a download; an error ends it.
+pub type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> std::io::Result<()>;
+
+/// Why a download was not begun, or not gone on with, on our own side.
+#[derive(Debug)]
+pub enum NotFetched {
+    /// The address is not the remote's: credentials would have gone elsewhere.
+    Elsewhere,
+    /// It could not be kept.
+    Sink(std::io::Error),
 }
 
 impl Http {
@@ -107,6 +123,7 @@ impl Http {
             url: way.url.clone(),
             source,
             credentials: Mutex::new(None),
+            timeout: way.timeout,
         })
     }
 
@@ -131,22 +148,28 @@ impl Http {
             .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    async fn call(&self, call: Call) -> Answer {
-        let credentials = match self.credentials() {
-            Ok(credentials) => credentials,
-            Err(reason) => return Answer::NoCredentials(reason),
-        };
+    /// `Err`: why there are none, or none that can be sent.
+    fn headers(&self) -> Result<HeaderMap, String> {
+        let credentials = self.credentials()?;
         let mut headers = HeaderMap::new();
         for (name, secret) in [
             ("x-app-id", &credentials.app_id),
             ("x-app-token", &credentials.app_token),
         ] {
             let Ok(mut value) = HeaderValue::from_str(secret.expose_secret()) else {
-                return Answer::NoCredentials("they hold characters that no header can".into());
+                return Err("they hold characters that no header can".into());
             };
             value.set_sensitive(true);
             headers.insert(name, value);
         }
+        Ok(headers)
+    }
+
+    async fn call(&self, call: Call) -> Answer {
+        let headers = match self.headers() {
+            Ok(headers) => headers,
+            Err(reason) => return Answer::NoCredentials(reason),
+        };
         let method = match call.endpoint.method() {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
@@ -169,11 +192,85 @@ impl Http {
                 }
                 read(response).await
             }
-            Err(error) => Answer::None(NoAnswer {
-                left: !error.is_connect() && !error.is_builder(),
-                why: why(&error),
-            }),
+            Err(error) => Answer::None(no_answer(&error)),
         }
+    }
+
+    /// Fetches what the remote has made ready under an address of its own, with the credentials, and
+    /// hands it to `sink` piece by piece. They go to the scheme, host and port of `api.url` alone: any
+    /// other address is not called. Of a whole answer with 200 the body is empty here; a silence as
+    /// long as the time-out ends it.
+    pub async fn download(&self, address: &str, sink: Sink<'_>) -> Result<Answer, NotFetched> {
+        if !same_origin(&self.url, address) {
+            return Err(NotFetched::Elsewhere);
+        }
+        let headers = match self.headers() {
+            Ok(headers) => headers,
+            Err(reason) => return Ok(Answer::NoCredentials(reason)),
+        };
+        let request = self
+            .client
+            .get(address)
+            .headers(headers)
+            .timeout(DOWNLOAD_TIMEOUT);
+        let silent = || {
+            Answer::None(NoAnswer {
+                left: true,
+                why: "no answer within the time set".into(),
+            })
+        };
+        let mut response = match tokio::time::timeout(self.timeout, request.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Ok(Answer::None(no_answer(&error))),
+            Err(_) => return Ok(silent()),
+        };
+        if response.status().as_u16() != 200 {
+            if matches!(response.status().as_u16(), 401 | 403) {
+                self.forget_credentials();
+            }
+            return Ok(read(response).await);
+        }
+        let limits = limits(response.headers());
+        loop {
+            match tokio::time::timeout(self.timeout, response.chunk()).await {
+                Ok(Ok(Some(chunk))) => sink(&chunk).map_err(NotFetched::Sink)?,
+                Ok(Ok(None)) => break,
+                Ok(Err(error)) => return Ok(Answer::None(broke_off(&error))),
+                Err(_) => return Ok(silent()),
+            }
+        }
+        Ok(Answer::Got(Response {
+            status: 200,
+            limits,
+            ..Response::default()
+        }))
+    }
+}
+
+/// Whether credentials for `base` may go to `address`.
+fn same_origin(base: &str, address: &str) -> bool {
+    let (Ok(base), Ok(address)) = (reqwest::Url::parse(base), reqwest::Url::parse(address)) else {
+        return false;
+    };
+    matches!(address.scheme(), "http" | "https")
+        && base.scheme() == address.scheme()
+        && base.host_str() == address.host_str()
+        && base.port_or_known_default() == address.port_or_known_default()
+        && address.username().is_empty()
+        && address.password().is_none()
+}
+
+fn no_answer(error: &reqwest::Error) -> NoAnswer {
+    NoAnswer {
+        left: !error.is_connect() && !error.is_builder(),
+        why: why(error),
+    }
+}
+
+fn broke_off(error: &reqwest::Error) -> NoAnswer {
+    NoAnswer {
+        left: true,
+        why: format!("the answer broke off: {}", why(error)),
     }
 }
 
@@ -217,12 +314,7 @@ async fn read(mut response: reqwest::Response) -> Answer {
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => break,
-            Err(error) => {
-                return Answer::None(NoAnswer {
-                    left: true,
-                    why: format!("the answer broke off: {}", why(&error)),
-                });
-            }
+            Err(error) => return Answer::None(broke_off(&error)),
         }
     }
     Answer::Got(Response {

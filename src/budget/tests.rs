@@ -99,6 +99,21 @@ fn a_clock_that_was_set_back_freezes_nothing_for_longer_than_meant() {
 }
 
 #[test]
+fn calls_that_another_process_made_count_once() {
+    let mut budget = fresh(Period::Minute);
+    budget.spend(1, Purse::Api, 0);
+    budget.answered(1, Purse::Api, Some(&told(100, 99)), 10);
+    let all = [
+        (1, Purse::Api, 10),
+        (2, Purse::Api, 15),
+        (3, Purse::Api, 16),
+    ];
+    budget.others(&all, 20);
+    budget.others(&all, 20);
+    assert_eq!(budget.used(Purse::Api, 20), 3);
+}
+
+#[test]
 fn spent_calls_outlive_a_restart() {
     let kept = Kept {
         answered: true,

@@ -5,6 +5,7 @@
 
 mod accept;
 pub mod args;
+mod audit;
 mod backup;
 mod check;
 mod completions;
@@ -373,7 +374,8 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> 
         Command::Resume(args) => pause::resume(&args, shell),
         Command::Trace(args) => trace::run(args, shell),
         Command::Demo(args) => demo::run(&args, shell),
-        Command::Login(_) | Command::Audit(_) | Command::Forget(_) | Command::Rebind(_) => {
+        Command::Audit(args) => audit::run(&args, shell),
+        Command::Login(_) | Command::Forget(_) | Command::Rebind(_) => {
             Err(Failure::Internal("not built yet".to_owned()))
         }
     }

@@ -3,6 +3,7 @@
 //! Knows none of the loops' rules. `sync` is the same work with an end.
 
 pub mod alert;
+pub mod audit;
 mod events;
 pub mod lock;
 pub mod logging;

@@ -196,6 +196,11 @@ fn start_delivery(
 
 /// The way to the remote; credentials are read when they are first needed, and anew when refused.
 pub fn carrier(config: &Config) -> Result<Arc<dyn Carrier>, Error> {
+    Ok(Arc::new(http(config)?))
+}
+
+/// The same, with downloads.
+pub fn http(config: &Config) -> Result<remote::Http, Error> {
     let api = config.api.clone();
     let way = remote::Way {
         url: api.url.clone(),
@@ -212,7 +217,7 @@ pub fn carrier(config: &Config) -> Result<Arc<dyn Carrier>, Error> {
     };
     let http = remote::Http::new(&way, Box::new(source))
         .map_err(|text| Problems(vec![Problem::error(None, text)]))?;
-    Ok(Arc::new(http))
+    Ok(http)
 }
 
 fn spawn(part: Part, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {

@@ -297,6 +297,11 @@ impl Loop {
         if signals.probe {
             self.link.probe_now(self.now());
         }
+        if signals.command {
+            // It may have made calls of its own.
+            let now = self.now();
+            self.budget.others(&flight::spent(&self.reader, now)?, now);
+        }
         self.all_taken |= signals.all_taken;
         Ok(())
     }

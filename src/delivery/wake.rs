@@ -37,6 +37,7 @@ pub struct Wake {
 #[derive(Default)]
 pub(super) struct Signals {
     pub probe: bool,
+    pub command: bool,
     pub settings: Option<Box<Settings>>,
     pub all_taken: bool,
 }
@@ -65,7 +66,8 @@ impl Wake {
         {
             let mut signals = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
             match reason {
-                Reason::Stored | Reason::Command => {}
+                Reason::Stored => {}
+                Reason::Command => signals.command = true,
                 Reason::Network => signals.probe = true,
                 Reason::Reload(settings) => {
                     signals.settings = Some(settings);

@@ -207,3 +207,66 @@ fn the_client_leaves_an_encoded_key_as_it_is() {
     let url = reqwest::Url::parse("http://h/v1/customers/%2E%2E/x").unwrap();
     assert_eq!(url.path(), "/v1/x");
 }
+
+fn download(http: &Http, address: &str, kept: &mut Vec<u8>) -> Result<Answer, NotFetched> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut sink = |piece: &[u8]| {
+        kept.extend_from_slice(piece);
+        Ok(())
+    };
+    runtime.block_on(http.download(address, &mut sink))
+}
+
+#[test]
+fn a_download_goes_to_the_remote_itself_alone() {
+    let (elsewhere, reached) = server(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx".to_vec(),
+        false,
+    );
+    let (addr, _) = server(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na,b".to_vec(),
+        false,
+    );
+    let http = http(format!("http://{addr}"), 5_000);
+    let mut kept = Vec::new();
+    let answer = download(
+        &http,
+        &format!("http://{addr}/v1/exports/e?token=t"),
+        &mut kept,
+    );
+    assert!(matches!(answer, Ok(Answer::Got(response)) if response.status == 200));
+    assert_eq!(kept, b"a,b");
+    for address in [
+        format!("http://{elsewhere}/v1/exports/e?token=t"),
+        format!("https://{addr}/v1/exports/e"),
+        format!("http://localhost:{}/v1/exports/e", addr.port()),
+        format!("http://{addr}@{elsewhere}/"),
+        format!("http://me@{addr}/"),
+        format!("http://{addr}.example/"),
+        "/v1/exports/e?token=t".to_owned(),
+        "file:///etc/passwd".to_owned(),
+    ] {
+        let answer = download(&http, &address, &mut kept);
+        assert!(matches!(answer, Err(NotFetched::Elsewhere)), "{address}");
+    }
+    assert_eq!(reached.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn the_known_port_of_a_scheme_may_be_left_out() {
+    assert!(same_origin(
+        "https://api.example",
+        "https://API.example:443/x"
+    ));
+    assert!(!same_origin(
+        "https://api.example",
+        "https://api.example:8443/x"
+    ));
+    assert!(!same_origin(
+        "https://api.example",
+        "https://download.api.example/x"
+    ));
+}

@@ -4,6 +4,7 @@
 //! typed request over; requests that wait together are committed together.
 
 mod apply;
+pub mod audit;
 pub mod backup;
 mod compare;
 mod counts;

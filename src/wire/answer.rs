@@ -141,7 +141,7 @@ pub struct ItemFault {
 
 impl Response {
     /// The body as the JSON object that the API answers with.
-    fn object(&self) -> Option<Value> {
+    pub(super) fn object(&self) -> Option<Value> {
         if depth(&self.body) > DEPTH_MAX {
             return None;
         }
@@ -240,7 +240,7 @@ impl Response {
     }
 }
 
-fn text(value: &Value, name: &str) -> Option<String> {
+pub(super) fn text(value: &Value, name: &str) -> Option<String> {
     value.get(name)?.as_str().map(str::to_owned)
 }
 

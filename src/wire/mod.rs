@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod export;
 mod path;
 mod schemas;
 
@@ -14,6 +15,7 @@ pub use answer::{
 pub use body::{
     OrderNames, bulk_item, consents, customer, has_consents, metadata_call, order, product, sku,
 };
+pub use export::{Export, ExportState, export};
 pub use path::{PathKey, segment};
 pub use schemas::metadata_types;
 
@@ -93,6 +95,10 @@ pub enum Endpoint {
     BinList,
     BinDelete,
     MetadataSchemas,
+    ExportNew,
+    ExportRead,
+    /// Where the answer to `ExportRead` says; noted in the log of requests, sent by a way of its own.
+    ExportFile,
 }
 
 impl Endpoint {
@@ -124,6 +130,9 @@ impl Endpoint {
             Endpoint::BinList => (Get, "/v1/trash-bin", Purse::Api),
             Endpoint::BinDelete => (Delete, "/v1/trash-bin/{id}", Purse::Api),
             Endpoint::MetadataSchemas => (Get, "/v1/metadata-schemas", Purse::Api),
+            Endpoint::ExportNew => (Post, "/v1/exports", Purse::Api),
+            Endpoint::ExportRead => (Get, "/v1/exports/{id}", Purse::Api),
+            Endpoint::ExportFile => (Get, "/v1/exports/{id}?token", Purse::Api),
         }
     }
 

@@ -1,6 +1,7 @@
 //! tillsync from outside: the real binary, real files, real sockets, real signals, and a stand-in of
 //! the remote API in another process. Nothing here knows tillsync's inside.
 
+mod audit;
 mod bad;
 mod contract;
 mod crash;

@@ -121,6 +121,10 @@ impl Standin {
         http(&self.address, "POST", path, body)
     }
 
+    pub fn delete(&self, path: &str) -> String {
+        http(&self.address, "DELETE", path, "")
+    }
+
     /// What it holds of a kind, by `source_id`.
     pub fn holds(&self, kind: &str) -> serde_json::Map<String, Value> {
         let text = self.get(&format!("/_standin/state/{kind}"));

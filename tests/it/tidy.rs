@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// Modules that decide and do nothing else.
 const PURE: &[&str] = &[
     "record", "kind", "reject", "table", "preset", "mapping", "plan", "wire", "verdict", "budget",
+    "audit",
 ];
 
 /// What pure modules may not name: clocks, files, sockets, SQL, logs.
