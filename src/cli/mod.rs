@@ -12,6 +12,7 @@ mod demo;
 mod import;
 mod init;
 mod listings;
+mod login;
 mod man;
 mod pause;
 mod plan;
@@ -366,8 +367,8 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> 
         Command::Resume(args) => pause::resume(&args, shell),
         Command::Trace(args) => trace::run(args, shell),
         Command::Demo(args) => demo::run(&args, shell),
-        Command::Login(_)
-        | Command::Retry(_)
+        Command::Login(args) => login::run(&args, shell),
+        Command::Retry(_)
         | Command::Discard(_)
         | Command::Revert(_)
         | Command::Audit(_)

@@ -6,6 +6,7 @@ pub mod alert;
 mod events;
 pub mod lock;
 pub mod logging;
+pub mod online;
 pub mod parts;
 mod sync;
 pub mod systemd;

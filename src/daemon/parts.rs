@@ -159,12 +159,6 @@ fn start_delivery(
 /// The way to the remote; credentials are read when they are first needed, and anew when refused.
 pub fn carrier(config: &Config) -> Result<Arc<dyn Carrier>, Error> {
     let api = config.api.clone();
-    let way = remote::Way {
-        url: api.url.clone(),
-        timeout: api.timeout,
-        proxy: api.proxy.clone(),
-        ca_file: api.ca_file.clone(),
-    };
     let source = move || match credentials::read(&api, &Surroundings::of_process()) {
         Ok((found, _)) => Ok(remote::Credentials {
             app_id: found.app_id,
@@ -172,7 +166,22 @@ pub fn carrier(config: &Config) -> Result<Arc<dyn Carrier>, Error> {
         }),
         Err(absent) => Err(absent.to_string()),
     };
-    let http = remote::Http::new(&way, Box::new(source))
+    carrier_from(config, Box::new(source))
+}
+
+/// The way to the remote with credentials from elsewhere.
+pub fn carrier_from(
+    config: &Config,
+    source: remote::CredentialsSource,
+) -> Result<Arc<dyn Carrier>, Error> {
+    let api = &config.api;
+    let way = remote::Way {
+        url: api.url.clone(),
+        timeout: api.timeout,
+        proxy: api.proxy.clone(),
+        ca_file: api.ca_file.clone(),
+    };
+    let http = remote::Http::new(&way, source)
         .map_err(|text| Problems(vec![Problem::error(None, text)]))?;
     Ok(Arc::new(http))
 }

@@ -3,6 +3,7 @@
 
 mod bad;
 mod crash;
+mod people;
 mod secrets;
 mod shop;
 mod straight;
