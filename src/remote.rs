@@ -135,7 +135,9 @@ impl Http {
             ("x-app-token", &credentials.app_token),
         ] {
             let Ok(mut value) = HeaderValue::from_str(secret.expose_secret()) else {
-                return Answer::NoCredentials("they hold characters that no header can".into());
+                return Answer::NoCredentials(
+                    "the credentials hold characters that no header can".into(),
+                );
             };
             value.set_sensitive(true);
             headers.insert(name, value);

@@ -9,6 +9,7 @@ mod backup;
 mod check;
 mod completions;
 mod demo;
+mod forget;
 mod import;
 mod init;
 mod listings;
@@ -16,6 +17,7 @@ mod login;
 mod man;
 mod pause;
 mod plan;
+mod rebind;
 pub mod render;
 mod run;
 mod standin;
@@ -367,13 +369,13 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> 
         Command::Resume(args) => pause::resume(&args, shell),
         Command::Trace(args) => trace::run(args, shell),
         Command::Demo(args) => demo::run(&args, shell),
+        Command::Forget(args) => forget::run(&args, shell),
+        Command::Rebind(args) => rebind::run(&args, shell),
         Command::Login(args) => login::run(&args, shell),
         Command::Retry(_)
         | Command::Discard(_)
         | Command::Revert(_)
         | Command::Audit(_)
-        | Command::Forget(_)
-        | Command::Rebind(_)
         | Command::Presets(_) => Err(Failure::Internal("not built yet".to_owned())),
     }
 }

@@ -8,6 +8,7 @@ pub mod lock;
 pub mod logging;
 pub mod online;
 pub mod parts;
+pub mod project;
 mod sync;
 pub mod systemd;
 

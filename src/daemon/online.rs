@@ -6,15 +6,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Error, now, parts};
+use super::{Error, now, parts, project};
 use crate::budget::{Budget, Part, Refills, Room};
 use crate::config::credentials::Credentials;
 use crate::config::{Config, Period};
+use crate::kind::Kind;
 use crate::remote::{self, Carrier};
 use crate::store::flight::{self, Ended, NewRequest};
-use crate::store::{self, Store};
-use crate::verdict::{self, LinkNews};
-use crate::wire::{Answer, Call, Endpoint, Purse, Response};
+use crate::store::{self, Person, Store};
+use crate::verdict::{self, LinkNews, Outcome, Wanted};
+use crate::wire::{Answer, Call, Endpoint, PathKey, Purse, Response, segment};
 
 /// How a try ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,6 +150,82 @@ fn standing(config: &Config, now: i64) -> Result<Option<Known>, store::Error> {
         standing: flight::standing(&reader, now)?,
         spent: flight::spent(&reader, now)?,
     }))
+}
+
+/// How an erasing at the remote ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Erasing {
+    /// It holds the record no more.
+    Done,
+    /// The API knows no deletion of such a record, or its key cannot be written into an address.
+    Impossible { reason: String },
+    /// The API would not: its code.
+    Refused { code: String },
+    /// No answer, or a limit: it may be tried again.
+    Later { reason: String },
+    /// It refused the credentials.
+    Credentials { reason: String },
+}
+
+/// Deletes a record at the remote: customers for good, also out of its bin.
+pub fn erase(
+    config: &Config,
+    store: &Store,
+    kind: Kind,
+    key: &str,
+    person: &Person,
+) -> Result<Erasing, Error> {
+    let Some(call) = erasing(kind, key, person) else {
+        let reason = match kind {
+            Kind::Orders => "the API knows no deletion of an order",
+            _ => "what names it cannot stand in an address",
+        };
+        return Ok(Erasing::Impossible {
+            reason: reason.to_owned(),
+        });
+    };
+    let part = Part::of(&config.api);
+    let begun = now();
+    if let Some(limited) = standing(config, begun)?.and_then(|known| known.limited(&part, begun))
+        && let Reach::Limited { reason } = limited.reach
+    {
+        return Ok(Erasing::Later { reason });
+    }
+    let carrier = project::carrier(config, store)?;
+    let answer = noted_call(config, carrier.as_ref(), call)?;
+    let verdict = verdict::of(&Wanted::Delete, &answer, now());
+    Ok(match (verdict.outcome, verdict.link) {
+        (Outcome::Acknowledged { .. }, _) => Erasing::Done,
+        (_, LinkNews::Refused { reason }) => Erasing::Credentials { reason },
+        (_, LinkNews::Away { reason } | LinkNews::Exhausted { reason, .. }) => {
+            Erasing::Later { reason }
+        }
+        (Outcome::Refused(refusal), LinkNews::Fine) => Erasing::Refused { code: refusal.code },
+        (Outcome::Again { code }, _) => Erasing::Later { reason: code },
+        (_, LinkNews::Limited { .. }) => Erasing::Later {
+            reason: "the project's rate limit is reached for now".to_owned(),
+        },
+        (_, LinkNews::Fine) => Erasing::Later {
+            reason: "the answer said nothing certain".to_owned(),
+        },
+    })
+}
+
+fn erasing(kind: Kind, key: &str, person: &Person) -> Option<Call> {
+    let place = |key: &str| match segment(key) {
+        PathKey::Segment(segment) => Some(segment),
+        PathKey::Unsendable => None,
+    };
+    let id = place(key).or_else(|| place(person.remote_id.as_deref()?))?;
+    Some(match kind {
+        Kind::Customers => Call::new(Endpoint::CustomerErase, &[&id], None),
+        Kind::Products => Call::new(Endpoint::ProductDelete, &[&id], None),
+        Kind::Skus => {
+            let product = place(person.product.as_deref()?)?;
+            Call::new(Endpoint::SkuDelete, &[&product, &id], None)
+        }
+        Kind::Orders => return None,
+    })
 }
 
 /// The limit that the remote last told, in calls a period.

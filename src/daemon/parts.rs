@@ -9,7 +9,7 @@ use std::thread;
 use jiff::tz::TimeZone;
 
 use super::events::Event;
-use super::{Error, now, systemd};
+use super::{Error, now, project, systemd};
 use crate::config::credentials::{self, Surroundings};
 use crate::config::{self, Config, Problem, Problems};
 use crate::delivery::{self, Reason, Wake};
@@ -143,7 +143,7 @@ fn start_delivery(
     wake: &Arc<Wake>,
     events: &Sender<Event>,
 ) -> Result<(), Error> {
-    let carrier = carrier(config)?;
+    let carrier = project::carrier(config, store)?;
     let settings = delivery::Settings::new(&config.api, &config.folders);
     let (store, wake, events) = (store.clone(), wake.clone(), events.clone());
     spawn(Part::Delivery, move || {

@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::events::{self, Event};
-use super::parts::{carrier, intake_failed, site};
-use super::{Error, take_state};
+use super::parts::{intake_failed, site};
+use super::{Error, project, take_state};
 use crate::config::Config;
 use crate::delivery::{self, Outcome, Reason, Wake};
 use crate::intake::{self, TakenIn};
@@ -128,7 +128,7 @@ fn start_delivery(
     wake: &Arc<Wake>,
     within: Option<Duration>,
 ) -> Result<thread::JoinHandle<Result<Outcome, Error>>, Error> {
-    let carrier = carrier(config)?;
+    let carrier = project::carrier(config, store)?;
     let settings = delivery::Settings::new(&config.api, &config.folders);
     let (store, wake) = (store.clone(), wake.clone());
     let end = delivery::End::WhenDelivered {

@@ -65,8 +65,9 @@ impl Wake {
         {
             let mut signals = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
             match reason {
-                Reason::Stored | Reason::Command => {}
-                Reason::Network => signals.probe = true,
+                Reason::Stored => {}
+                // A command can have mended what keeps the link down.
+                Reason::Command | Reason::Network => signals.probe = true,
                 Reason::Reload(settings) => {
                     signals.settings = Some(settings);
                     signals.probe = true;

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::apply::Applier;
 use super::edit::{self, Source};
 use super::files::{self, FileState, damaged, to_json};
+use super::forget;
 use super::known::OfFile;
 use super::present::Present;
 use super::writer::Fate;
@@ -203,9 +204,10 @@ impl IntakeSession {
         self.store.writer.batch(self.fate.clone(), move |c| {
             let mut applier = applier.lock().unwrap_or_else(PoisonError::into_inner);
             applier.member(&member);
+            let rows = batch.rows.len() + rejects.len();
+            applier.skipped += forget::filter(c, &mut batch, applier.kind)?;
             applier.batch(c, &batch, now)?;
             applier.rejects(c, &member, &rejects)?;
-            let rows = batch.rows.len() + rejects.len();
             batch.clear();
             // A session that is gone wants no batch.
             let _ = give.send(mem::take(&mut batch));
@@ -312,7 +314,7 @@ fn finish(
             counts.unchanged as i64,
             counts.deleted as i64,
             counts.rejected as i64,
-            finish.skipped as i64,
+            (finish.skipped + applier.skipped) as i64,
             notices,
             finish.hash.as_slice(),
             finish.now,

@@ -104,3 +104,119 @@ fn check_online_calls_once_and_tells_a_refusal() {
     secret_file(&shop.path("app-token"), "wrong");
     ends(&shop.run(&["check", "--online"]), 77, "tillsync login");
 }
+
+fn files_with(shop: &Shop, mark: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![shop.path("")];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if memchr::memmem::find(&fs::read(&path).unwrap(), mark.as_bytes()).is_some() {
+                found.push(path.display().to_string());
+            }
+        }
+    }
+    found
+}
+
+const CUSTOMERS: &str = "source_id,name,email,birthdate\nC-goner,Goner Person,goner@example.com,\nC-stays,Stays,stays@example.com,\n";
+
+#[test]
+fn a_forgotten_person_is_in_no_byte_and_does_not_come_back() {
+    let shop = Shop::new();
+    shop.drop_in("customers", "a.csv", CUSTOMERS);
+    shop.drop_in(
+        "customers",
+        "bad.csv",
+        "source_id,name,email,birthdate\nC-goner,Goner Person,,no-date\nC-other,Other,,no-date\n",
+    );
+    ends(&shop.run(&["sync"]), 65, "");
+    shop.drop_in(
+        "orders",
+        "o.csv",
+        "source_id,status,amount,customer.source_id\nO-1,PAID,12,C-goner\nO-2,PAID,13,C-stays\n",
+    );
+    ends(&shop.run(&["sync"]), 0, "");
+    assert!(shop.standin.holds("customers").contains_key("C-goner"));
+    assert!(!files_with(&shop, "oner").is_empty());
+
+    ends(&shop.run(&["forget", "customers", "C-goner"]), 2, "--yes");
+    assert!(shop.standin.holds("customers").contains_key("C-goner"));
+    ends(
+        &shop.run(&["forget", "customers", "C-goner", "--yes"]),
+        0,
+        "1 record erased",
+    );
+    assert!(!shop.standin.holds("customers").contains_key("C-goner"));
+    assert_eq!(
+        files_with(&shop, "oner"),
+        [""; 0],
+        "the person is still there"
+    );
+    let archive = shop.path("customers/archive");
+    let kept: Vec<String> = shop.listing(&archive);
+    let kept = kept
+        .iter()
+        .map(|name| fs::read_to_string(archive.join(name)).unwrap());
+    assert!(
+        kept.collect::<String>()
+            .contains("C-stays,Stays,stays@example.com,\n")
+    );
+
+    shop.drop_in("customers", "again.csv", CUSTOMERS);
+    shop.drop_in(
+        "orders",
+        "o2.csv",
+        "source_id,status,amount,customer.source_id\nO-1,PAID,14,C-goner\n",
+    );
+    ends(&shop.run(&["sync"]), 0, "");
+    let holds = shop.standin.holds("customers");
+    assert!(!holds.contains_key("C-goner") && holds.contains_key("C-stays"));
+    let files = shop.json(&["files"]);
+    let again = files
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|f| f["name"] == "again.csv");
+    assert_eq!(again.unwrap()["skipped"], 1);
+
+    ends(
+        &shop.run(&["forget", "customers", "C-goner", "--lift"]),
+        0,
+        "1 key",
+    );
+    shop.drop_in("customers", "lifted.csv", CUSTOMERS);
+    ends(&shop.run(&["sync"]), 0, "");
+    assert!(shop.standin.holds("customers").contains_key("C-goner"));
+}
+
+#[test]
+fn nothing_is_sent_to_another_project_before_rebind() {
+    let mut shop = Shop::new();
+    shop.drop_in("customers", "a.csv", CUSTOMERS);
+    ends(&shop.run(&["sync"]), 0, "");
+    ends(&shop.run(&["rebind"]), 0, "nothing to do");
+
+    let _old = std::mem::replace(&mut shop.standin, crate::shop::Standin::start());
+    shop.configure("", "");
+    shop.drop_in(
+        "customers",
+        "b.csv",
+        "source_id,name,email,birthdate\nC-new,New,,\n",
+    );
+    ends(&shop.run(&["sync"]), 77, "tillsync rebind");
+    assert_eq!(shop.standin.requests().len(), 0);
+    ends(&shop.run(&["rebind"]), 2, "--yes");
+    ends(&shop.run(&["rebind", "--yes"]), 0, "queued");
+    ends(&shop.run(&["sync"]), 0, "");
+    assert_eq!(shop.standin.holds("customers").len(), 3);
+    let before = shop.standin.requests().len();
+    ends(&shop.run(&["sync"]), 0, "");
+    let sent = shop.standin.requests();
+    assert!(
+        sent[before..].iter().all(|r| r["method"] == "GET"),
+        "{sent:?}"
+    );
+}
