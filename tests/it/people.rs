@@ -220,3 +220,51 @@ fn nothing_is_sent_to_another_project_before_rebind() {
         "{sent:?}"
     );
 }
+
+#[test]
+fn a_restored_backup_sends_nothing_before_rebind() {
+    let shop = Shop::new();
+    shop.drop_in("customers", "a.csv", CUSTOMERS);
+    ends(&shop.run(&["sync"]), 0, "");
+    let copy = shop.path("copy.db");
+    let copy = copy.to_str().unwrap();
+    ends(&shop.run(&["backup", copy]), 0, "");
+    fs::remove_dir_all(shop.path("state")).unwrap();
+    fs::create_dir(shop.path("state")).unwrap();
+    ends(&shop.run(&["restore", copy]), 0, "rebind");
+    let before = shop.standin.requests().len();
+    let refused = shop.run(&["sync"]);
+    assert_eq!(shop.standin.requests().len(), before, "{}", text(&refused));
+    ends(
+        &shop.run(&["rebind", "--yes"]),
+        0,
+        "2 more records are queued",
+    );
+    ends(&shop.run(&["sync"]), 0, "");
+    assert_eq!(shop.standin.holds("customers").len(), 2);
+    ends(&shop.run(&["rebind"]), 0, "nothing to do");
+}
+
+#[test]
+fn with_the_remote_away_a_person_is_sent_no_more_and_forgotten_later() {
+    let shop = Shop::new();
+    shop.drop_in("customers", "a.csv", CUSTOMERS);
+    ends(&shop.run(&["sync"]), 0, "");
+    let config = fs::read_to_string(shop.config()).unwrap();
+    // The same project by another way: the port is that of the proxy, which nobody serves.
+    let away = config.replace("[api]\n", "[api]\nproxy = \"http://127.0.0.1:9\"\n");
+    fs::write(shop.config(), away).unwrap();
+    let forget = ["forget", "customers", "C-goner", "--yes"];
+    ends(&shop.run(&forget), 69, "run the same command again");
+    fs::write(shop.config(), config).unwrap();
+    let daemon = shop.daemon();
+    ends(&shop.run(&forget), 0, "1 record erased");
+    assert!(!shop.standin.holds("customers").contains_key("C-goner"));
+    daemon.signal("-TERM");
+    assert_eq!(daemon.ended(), Some(0));
+    assert_eq!(
+        files_with(&shop, "oner"),
+        [""; 0],
+        "the person is still there"
+    );
+}
