@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -291,7 +291,7 @@ fn write_without(
 
 /// Copies all but these lines. `wide`: the text is UTF-16, and where in a unit its low byte stands.
 fn without(
-    from: impl Read,
+    from: impl BufRead,
     to: &mut impl Write,
     lines: &[(u64, u64)],
     wide: Option<usize>,

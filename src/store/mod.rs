@@ -144,7 +144,10 @@ impl Store {
         if !path.exists() {
             return Ok(None);
         }
-        open_reader(&path).map(Some)
+        let reader = open_reader(&path)?;
+        // A daemon that starts for the first time is making it just now.
+        let version: i64 = reader.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        Ok((version > 0).then_some(reader))
     }
 
     /// A connection that reads beside the writer. Keep its transactions short: an open one keeps the
