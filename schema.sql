@@ -224,6 +224,14 @@ CREATE TABLE reject (
   PRIMARY KEY (file, member, line, n)
 ) STRICT, WITHOUT ROWID;
 
+-- Keys that were forgotten, as keyed hashes: rows that bring them again are skipped.
+CREATE TABLE tombstone (
+  kind INTEGER NOT NULL,
+  hash BLOB NOT NULL,
+  of   BLOB NOT NULL,               -- of the key that was named; its own, or for one of its e-mails
+  PRIMARY KEY (kind, hash)
+) STRICT, WITHOUT ROWID;
+
 -- History for the page, one row an interval.
 CREATE TABLE sample (
   at        INTEGER PRIMARY KEY,

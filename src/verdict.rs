@@ -214,7 +214,7 @@ fn limited(response: &Response, now: i64) -> LinkNews {
 
 fn no_credentials(why: &str) -> LinkNews {
     LinkNews::Refused {
-        reason: format!("there are no credentials: {why}"),
+        reason: why.to_owned(),
     }
 }
 

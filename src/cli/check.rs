@@ -17,8 +17,12 @@ use super::{Failure, Shell, Status};
 use crate::config::credentials::{self, Absent, Origin, Surroundings};
 use crate::config::keys::Section;
 use crate::config::problem::{nearest, visible};
-use crate::config::{self, Config, Places, Problem, Severity, Survey, why};
+use crate::config::{self, Config, Missing, Places, Problem, Severity, Survey, why};
+use crate::daemon;
+use crate::daemon::online::{self, Reach};
+use crate::daemon::parts;
 use crate::kind::Kind;
+use crate::store::{self, Store};
 use eyes::Eyes;
 use file_system::Nature;
 
@@ -48,6 +52,11 @@ pub fn run(args: &Check, shell: &mut Shell<'_>) -> Result<Status, Failure> {
         findings.extend(surroundings(&survey, &around, &Eyes::of_process()));
     }
     let mut status = Status::Done;
+    if args.online {
+        let (finding, reached) = online(&survey);
+        findings.push(finding);
+        status = reached;
+    }
     let (mut errors, mut warnings) = (0, 0);
     for finding in &findings {
         match finding {
@@ -61,10 +70,8 @@ pub fn run(args: &Check, shell: &mut Shell<'_>) -> Result<Status, Failure> {
             }
         }
     }
-    if args.online {
-        return Err(Failure::Internal("--online is not built yet".to_owned()));
-    }
-    if errors > 0 {
+    // A refusal is an error of its own, with a status of its own.
+    if errors > usize::from(status == Status::Refused) {
         status = Status::Misconfigured;
     }
     let counted = |count: usize, what: &str| match count {
@@ -80,6 +87,63 @@ pub fn run(args: &Check, shell: &mut Shell<'_>) -> Result<Status, Failure> {
         shell.note(&summary.join(", "));
     }
     Ok(status)
+}
+
+/// One call of the API, with the settings as they are.
+fn online(survey: &Survey) -> (Finding, Status) {
+    if survey
+        .problems
+        .0
+        .iter()
+        .any(|problem| problem.severity == Severity::Error)
+    {
+        let finding = Finding::warning(
+            "the API was not called: the configuration has errors",
+            "Correct them first.",
+        );
+        return (finding, Status::Done);
+    }
+    let probed = match online::probe(&survey.config, None) {
+        Ok(probed) => probed,
+        Err(error) => {
+            let problem = Problem::error(None, format!("the API was not called: {error}"));
+            return (Finding::Problem(problem), Status::Done);
+        }
+    };
+    match &probed.reach {
+        Reach::Reached => {
+            let limit = probed.limit.map_or_else(
+                || "it told no rate limit".to_owned(),
+                |limit| format!("{limit} calls a {}", probed.period),
+            );
+            let left = probed
+                .remaining
+                .map_or_else(String::new, |left| format!(", {left} left"));
+            let line = format!("online: the API takes the credentials; {limit}{left}");
+            (Finding::Ok(line), Status::Done)
+        }
+        Reach::Refused { reason } => (
+            Finding::error(
+                format!("online: {reason}"),
+                "Store the right credentials with `tillsync login`. Files are taken in meanwhile, and wait.",
+            ),
+            Status::Refused,
+        ),
+        Reach::Away { reason } => (
+            Finding::warning(
+                format!("online: the API could not be reached: {reason}"),
+                "Nothing to do if this host is offline now and then: delivery takes up by itself.",
+            ),
+            Status::Away,
+        ),
+        Reach::Limited { reason } => (
+            Finding::warning(
+                format!("online: the credentials could not be tried: {reason}"),
+                "Try again later.",
+            ),
+            Status::Done,
+        ),
+    }
 }
 
 fn configuration(survey: &Survey) -> Vec<Finding> {
@@ -111,8 +175,9 @@ fn surroundings(survey: &Survey, around: &Surroundings, eyes: &Eyes) -> Vec<Find
     if !places.is_faulty(Section::Top, "state_dir") {
         findings.extend(state(config, places, eyes));
     }
-    if let Some(known) = known_presets(config) {
-        findings.extend(presets(config, places, &known));
+    match known_presets(config) {
+        Ok(known) => findings.extend(presets(config, places, &known)),
+        Err(faults) => findings.extend(faults),
     }
     for (index, folder) in config.folders.iter().enumerate() {
         findings.extend(folder::look(folder, places.folder(index, "path"), eyes));
@@ -143,8 +208,15 @@ fn user(eyes: &Eyes) -> Finding {
     }
 }
 
-/// A source format's name, and the kinds that it brings.
-type KnownPreset = (String, Vec<Kind>);
+/// A source format that can be named.
+#[derive(Clone, Debug)]
+struct KnownPreset {
+    name: String,
+    /// That it brings.
+    kinds: Vec<Kind>,
+    /// Its files are parts of an export, never a full list.
+    is_split: bool,
+}
 
 /// Folders that name a source format which is not there, or brings something else.
 fn presets(config: &Config, places: &Places, known: &[KnownPreset]) -> Vec<Finding> {
@@ -154,11 +226,21 @@ fn presets(config: &Config, places: &Places, known: &[KnownPreset]) -> Vec<Findi
             continue;
         }
         let place = places.folder(index, "preset").cloned();
-        let found = known.iter().find(|(name, _)| *name == folder.preset);
+        let found = known.iter().find(|preset| preset.name == folder.preset);
         let problem = match found {
-            Some((_, kinds)) if kinds.contains(&folder.kind) => continue,
-            Some((_, kinds)) => {
-                let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            Some(preset) if preset.kinds.contains(&folder.kind) => {
+                if !preset.is_split || folder.missing == Missing::Keep {
+                    continue;
+                }
+                let place = places.folder(index, "missing").cloned();
+                Problem::error(
+                    place,
+                    "`folder.missing` is \"delete\", and the source format comes in parts: each part would delete the records of the others",
+                )
+                .hint("write \"keep\"")
+            }
+            Some(preset) => {
+                let kinds: Vec<&str> = preset.kinds.iter().map(|kind| kind.name()).collect();
                 Problem::error(
                     place,
                     format!(
@@ -170,7 +252,7 @@ fn presets(config: &Config, places: &Places, known: &[KnownPreset]) -> Vec<Findi
                 .hint("correct one of them, or write \"auto\"")
             }
             None => {
-                let names = known.iter().map(|(name, _)| name.as_str());
+                let names = known.iter().map(|preset| preset.name.as_str());
                 let hint = match nearest(&folder.preset, names) {
                     Some(near) => format!("did you mean \"{near}\"?"),
                     None => "`tillsync presets` lists them".to_owned(),
@@ -295,18 +377,47 @@ fn standing(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Whether the database in this folder can be opened, and is of this version or an older one.
-fn check_database(_state_dir: &Path) -> Vec<Finding> {
-    Vec::new()
+fn check_database(state_dir: &Path) -> Vec<Finding> {
+    let advice = |error: &store::Error| match error {
+        store::Error::Newer { .. } => "Install that version; the database was left as it is.",
+        store::Error::Broken(_) => {
+            "Stop tillsync, keep the damaged file, and put a backup in its place with `tillsync restore`."
+        }
+        _ => "Give the database to the user that runs tillsync.",
+    };
+    match Store::look(state_dir) {
+        Ok(None) => Vec::new(),
+        Ok(Some(_)) => vec![Finding::Ok("database: opens".to_owned())],
+        Err(error) => vec![Finding::error(format!("database: {error}"), advice(&error))],
+    }
 }
 
 /// The rate limit that the remote last told, in calls a period.
-fn stored_limit(_state_dir: &Path) -> Option<u64> {
-    None
+fn stored_limit(state_dir: &Path) -> Option<u64> {
+    // A database that cannot be read is said above.
+    let reader = Store::look(state_dir).ok().flatten()?;
+    online::last_limit(&reader).ok().flatten()
 }
 
-/// The source formats that can be named, each with the kinds that it brings. `None`: not known here.
-fn known_presets(_config: &Config) -> Option<Vec<KnownPreset>> {
-    None
+/// The source formats that can be named; the user's own with a fault are a finding of their own.
+fn known_presets(config: &Config) -> Result<Vec<KnownPreset>, Vec<Finding>> {
+    match parts::presets(config) {
+        Ok(presets) => Ok(presets
+            .iter()
+            .map(|preset| KnownPreset {
+                name: preset.name.clone(),
+                kinds: preset.kinds.clone(),
+                is_split: preset.is_split(),
+            })
+            .collect()),
+        Err(daemon::Error::Configuration(problems)) => {
+            Err(problems.0.into_iter().map(Finding::Problem).collect())
+        }
+        Err(error) => Err(vec![Finding::Problem(Problem::error(
+            None,
+            error.to_string(),
+        ))]),
+    }
 }
 
 fn credentials(config: &Config, around: &Surroundings, eyes: &Eyes) -> Finding {

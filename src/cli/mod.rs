@@ -10,14 +10,17 @@ mod backup;
 mod check;
 mod completions;
 mod demo;
+mod forget;
 mod import;
 mod init;
 mod listings;
+mod login;
 mod man;
 mod parked;
 mod pause;
 mod plan;
 mod presets;
+mod rebind;
 pub mod render;
 mod revert;
 mod run;
@@ -375,9 +378,9 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> 
         Command::Trace(args) => trace::run(args, shell),
         Command::Demo(args) => demo::run(&args, shell),
         Command::Audit(args) => audit::run(&args, shell),
-        Command::Login(_) | Command::Forget(_) | Command::Rebind(_) => {
-            Err(Failure::Internal("not built yet".to_owned()))
-        }
+        Command::Forget(args) => forget::run(&args, shell),
+        Command::Rebind(args) => rebind::run(&args, shell),
+        Command::Login(args) => login::run(&args, shell),
     }
 }
 

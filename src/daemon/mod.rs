@@ -7,7 +7,9 @@ pub mod audit;
 mod events;
 pub mod lock;
 pub mod logging;
+pub mod online;
 pub mod parts;
+pub mod project;
 mod sync;
 pub mod systemd;
 pub mod tell;
@@ -198,6 +200,7 @@ impl Daemon {
         let lock = take_state(&config.state_dir)?;
         let store = Store::open(&config.state_dir)?;
         store.raise_generation()?;
+        project::hold_restored(&store)?;
         let config = Arc::new(config);
         events::listen_to_signals(events.clone()).map_err(|error| Error::Io(error.to_string()))?;
         let commands = events::listen_to_commands(&config.state_dir, events.clone());

@@ -202,12 +202,6 @@ pub fn carrier(config: &Config) -> Result<Arc<dyn Carrier>, Error> {
 /// The same, with downloads.
 pub fn http(config: &Config) -> Result<remote::Http, Error> {
     let api = config.api.clone();
-    let way = remote::Way {
-        url: api.url.clone(),
-        timeout: api.timeout,
-        proxy: api.proxy.clone(),
-        ca_file: api.ca_file.clone(),
-    };
     let source = move || match credentials::read(&api, &Surroundings::of_process()) {
         Ok((found, _)) => Ok(remote::Credentials {
             app_id: found.app_id,
@@ -215,7 +209,26 @@ pub fn http(config: &Config) -> Result<remote::Http, Error> {
         }),
         Err(absent) => Err(absent.to_string()),
     };
-    let http = remote::Http::new(&way, Box::new(source))
+    http_from(config, Box::new(source))
+}
+
+/// The way to the remote with credentials from elsewhere.
+pub fn carrier_from(
+    config: &Config,
+    source: remote::CredentialsSource,
+) -> Result<Arc<dyn Carrier>, Error> {
+    Ok(Arc::new(http_from(config, source)?))
+}
+
+fn http_from(config: &Config, source: remote::CredentialsSource) -> Result<remote::Http, Error> {
+    let api = &config.api;
+    let way = remote::Way {
+        url: api.url.clone(),
+        timeout: api.timeout,
+        proxy: api.proxy.clone(),
+        ca_file: api.ca_file.clone(),
+    };
+    let http = remote::Http::new(&way, source)
         .map_err(|text| Problems(vec![Problem::error(None, text)]))?;
     Ok(http)
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::events::{self, Event};
 use super::parts::{carrier, intake_failed, site};
-use super::{Error, take_state};
+use super::{Error, project, take_state};
 use crate::config::Config;
 use crate::delivery::{self, Outcome, Reason, Wake};
 use crate::intake::{self, TakenIn};
@@ -56,6 +56,7 @@ pub fn sync(
     let _lock = take_state(&config.state_dir)?;
     let store = Store::open(&config.state_dir)?;
     store.raise_generation()?;
+    project::hold_restored(&store)?;
     let control = intake::Control::new().map_err(|error| Error::Io(error.to_string()))?;
     let wake = Arc::new(Wake::new());
     let (events, received) = mpsc::channel();

@@ -67,7 +67,11 @@ impl Wake {
             let mut signals = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
             match reason {
                 Reason::Stored => {}
-                Reason::Command => signals.command = true,
+                // A command can have mended what keeps the link down.
+                Reason::Command => {
+                    signals.command = true;
+                    signals.probe = true;
+                }
                 Reason::Network => signals.probe = true,
                 Reason::Reload(settings) => {
                     signals.settings = Some(settings);

@@ -7,6 +7,7 @@
 mod away;
 pub mod board;
 mod clock;
+pub mod forget;
 mod hash;
 mod hold;
 pub mod import;

@@ -102,6 +102,8 @@ pub(super) struct Applier {
     /// in one that a crash cut off.
     pub first_seq: i64,
     pub counts: Counts,
+    /// Rows of forgotten keys.
+    pub skipped: u64,
     /// An earlier reading was cut off: of the records that it changed, the rows up to the newest
     /// change's line were applied already, and are passed over. So a key that stands several times
     /// in the file goes through the same changes as in an uncut reading.
@@ -149,6 +151,7 @@ impl Applier {
             kind,
             first_seq,
             counts,
+            skipped: 0,
             shapes: Shapes::default(),
             known_shapes: HashMap::new(),
             expect_new: true,

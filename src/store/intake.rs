@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::apply::Applier;
 use super::edit::{self, Source};
 use super::files::{self, FileState, damaged, to_json};
+use super::forget;
 use super::known::OfFile;
 use super::present::Present;
 use super::writer::Fate;
@@ -204,6 +205,7 @@ impl IntakeSession {
             let mut applier = applier.lock().unwrap_or_else(PoisonError::into_inner);
             let rows = batch.rows.len() + rejects.len();
             applier.member(c, &member)?;
+            applier.skipped += forget::filter(c, &mut batch, applier.kind)?;
             applier.batch(c, &mut batch, now)?;
             applier.rejects(c, &member, &rejects)?;
             // A session that is gone wants no batch.
@@ -317,7 +319,7 @@ fn finish(
             counts.unchanged as i64,
             counts.deleted as i64,
             counts.rejected as i64,
-            finish.skipped as i64,
+            (finish.skipped + applier.skipped) as i64,
             notices,
             finish.hash.as_slice(),
             finish.now,

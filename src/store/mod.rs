@@ -11,6 +11,7 @@ mod counts;
 pub(crate) mod edit;
 mod files;
 pub mod flight;
+mod forget;
 mod history;
 mod intake;
 mod known;
@@ -18,6 +19,7 @@ mod listing;
 mod lookup;
 pub mod meta;
 mod present;
+mod rebind;
 mod scratch;
 pub mod status;
 mod tally;
@@ -38,6 +40,7 @@ pub use rusqlite::Connection;
 pub use compare::{Compared, Comparer, Outcome, brought};
 pub use counts::{Counts as StoreCounts, PerKind, counts};
 pub use files::{Arrival, FileRow, FileState, StoredReject, file, folder_columns};
+pub use forget::{Begun as Forgetting, Person};
 pub use history::changes;
 pub use intake::{Begin, Counts, Finish, IntakeSession, Missing};
 pub use known::KnownRows;
@@ -142,7 +145,10 @@ impl Store {
         if !path.exists() {
             return Ok(None);
         }
-        open_reader(&path).map(Some)
+        let reader = open_reader(&path)?;
+        // A daemon that starts for the first time is making it just now.
+        let version: i64 = reader.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        Ok((version > 0).then_some(reader))
     }
 
     /// A connection that reads beside the writer. Keep its transactions short: an open one keeps the

@@ -150,8 +150,16 @@ fn a_share_that_allows_no_call_is_an_error() {
 #[test]
 fn a_preset_has_to_be_known_and_of_the_kind() {
     let known = [
-        ("shopify-customers".to_owned(), vec![Kind::Customers]),
-        ("shopify-orders".to_owned(), vec![Kind::Orders]),
+        KnownPreset {
+            name: "shopify-customers".to_owned(),
+            kinds: vec![Kind::Customers],
+            is_split: false,
+        },
+        KnownPreset {
+            name: "shopify-orders".to_owned(),
+            kinds: vec![Kind::Orders],
+            is_split: false,
+        },
     ];
     for (name, hint) in [
         ("auto", None),
@@ -180,4 +188,29 @@ fn a_preset_has_to_be_known_and_of_the_kind() {
             .collect();
         assert_eq!(hints, hint.into_iter().collect::<Vec<&str>>(), "{name}");
     }
+}
+
+#[test]
+fn a_format_that_comes_in_parts_is_no_full_list() {
+    let known = [KnownPreset {
+        name: "parts".to_owned(),
+        kinds: vec![Kind::Customers],
+        is_split: true,
+    }];
+    let mut config = Config::with_defaults("s", Path::new("/s"));
+    let mut folder = config::Folder::with_defaults("f", Path::new("/f"), Kind::Customers);
+    folder.preset = "parts".to_owned();
+    config.folders.push(folder);
+    assert!(presets(&config, &Places::default(), &known).is_empty());
+    config.folders[0].missing = Missing::Delete;
+    assert_eq!(presets(&config, &Places::default(), &known).len(), 1);
+}
+
+#[test]
+fn a_database_that_cannot_be_opened_is_said() {
+    let trial = Trial::new("");
+    fs::create_dir(trial.path("state")).unwrap();
+    assert!(check_database(&trial.path("state")).is_empty());
+    fs::write(trial.path("state/tillsync.db"), [0xA5; 40_000]).unwrap();
+    has(&trial.found(), "error: database: ");
 }
