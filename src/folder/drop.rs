@@ -383,6 +383,13 @@ impl Folder {
         }
     }
 
+    /// Whether the folder that is watched still stands at its path. By a look at the path alone: opening a
+    /// watched folder is an event itself, and a loop that opens it each turn wakes itself for ever.
+    pub fn is_there(&self) -> bool {
+        let there = scan::identity(&self.settings.path).ok().flatten();
+        there.is_some() && there == self.place.as_ref().map(|place| place.identity)
+    }
+
     /// The folder itself, to work in for a moment; `Gone` while it is not there, or is another one.
     pub fn open(&self) -> super::Result<OwnedFd> {
         let place = self.place.as_ref().ok_or(super::Error::Gone)?;

@@ -377,7 +377,7 @@ impl Intake {
 
     fn may_take_from(&self, index: usize) -> bool {
         let folder = self.folders.get(index);
-        folder.open().is_ok() && !self.is_paused(&folder.settings.name)
+        folder.is_there() && !self.is_paused(&folder.settings.name)
     }
 
     fn is_paused(&self, folder: &str) -> bool {

@@ -183,3 +183,34 @@ fn a_second_daemon_names_the_first_and_ends_with_75() {
     assert!(said.contains(&daemon.child.id().to_string()), "{said}");
     assert_eq!(shop.run(&["sync"]).status.code(), Some(75));
 }
+
+/// Times that the process's threads went to sleep of their own accord.
+fn sleeps(pid: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let status = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("status")).ok());
+    let count = |text: String| {
+        text.lines().find_map(|line| {
+            line.strip_prefix("voluntary_ctxt_switches:")?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
+    };
+    status.filter_map(count).sum()
+}
+
+#[test]
+fn an_idle_daemon_sleeps() {
+    let shop = Shop::new();
+    let daemon = shop.daemon();
+    shop.drop_in("customers", "one.csv", CUSTOMERS);
+    wait("the file is delivered", || {
+        (shop.standin.holds("customers").len() == 2).then_some(())
+    });
+    // What a file leaves to be tidied up is over when two looks, two seconds apart, see the same.
+    wait("it comes to rest", || {
+        let before = sleeps(daemon.child.id());
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        (sleeps(daemon.child.id()) - before <= 2).then_some(())
+    });
+}
