@@ -6,6 +6,7 @@
 mod apply;
 pub mod audit;
 pub mod backup;
+mod checkpoint;
 mod compare;
 mod counts;
 pub(crate) mod edit;
@@ -133,10 +134,8 @@ impl Store {
         refuse_newer(&connection)?;
         configure(&connection, true)?;
         migrate(&mut connection)?;
-        Ok(Store {
-            path,
-            writer: Arc::new(Writer::start(connection)),
-        })
+        let writer = Arc::new(Writer::start(connection, &path));
+        Ok(Store { path, writer })
     }
 
     /// For commands that only look: a reader without a writer; `None` if there is no database yet.
@@ -226,6 +225,8 @@ fn configure(connection: &Connection, writes: bool) -> Result<()> {
         // NORMAL forgets acknowledged work at a power cut, and costs 2 % less.
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "journal_size_limit", WAL_BYTES_MAX)?;
+        // `writer` sees to it.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "secure_delete", "ON")?;
     }
     connection.pragma_update(None, "mmap_size", 0)?;

@@ -10,6 +10,7 @@
 //! To whoever changes this: a failed statement may have rolled back the whole transaction
 //! (`is_autocommit` tells), not only its savepoint; then everything in it is lost.
 
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::checkpoint::{Checkpointer, PAGES_BEGIN, PAGES_MAX, checkpoint};
 use super::{BUSY_TIMEOUT, Error, Result};
 
 /// Messages that may wait before a caller blocks.
@@ -77,11 +79,13 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn start(connection: Connection) -> Writer {
+    /// `connection` is one on the database at this path.
+    pub fn start(connection: Connection, database: &Path) -> Writer {
         let (messages, waiting) = mpsc::sync_channel(WAITING_MAX);
+        let checkpointer = Checkpointer::start(database);
         let thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || Turns::new(&connection).run(&waiting))
+            .spawn(move || Turns::new(&connection, checkpointer).run(&waiting))
             .expect("the system starts a thread");
         Writer {
             messages: Some(messages),
@@ -159,6 +163,10 @@ impl Error {
 /// The writing thread's state.
 struct Turns<'a> {
     connection: &'a Connection,
+    checkpointer: Checkpointer,
+    /// Pages in the WAL after the last commit, and those that the largest commit added of late.
+    wal_pages: i64,
+    wal_grows: i64,
     /// Whose batches stand in the open transaction, and how many rows they are.
     open: Vec<Arc<Fate>>,
     rows: usize,
@@ -169,9 +177,12 @@ struct Turns<'a> {
 }
 
 impl<'a> Turns<'a> {
-    fn new(connection: &'a Connection) -> Turns<'a> {
+    fn new(connection: &'a Connection, checkpointer: Checkpointer) -> Turns<'a> {
         Turns {
             connection,
+            checkpointer,
+            wal_pages: 0,
+            wal_grows: 0,
             open: Vec::new(),
             rows: 0,
             broken: None,
@@ -288,7 +299,38 @@ impl<'a> Turns<'a> {
                 self.broken = Some(error.again());
             }
             error
-        })
+        })?;
+        self.bound_wal();
+        Ok(())
+    }
+
+    /// The WAL is written back beside our work, and begins anew before it is too long. What was committed
+    /// stays committed if that fails; a disk that fails is told at the next request.
+    fn bound_wal(&mut self) {
+        let length = checkpoint(self.connection, "NOOP").and_then(|length| {
+            // A WAL that began anew is shorter, and all of it is new.
+            let added = length.pages
+                - if length.pages < self.wal_pages {
+                    0
+                } else {
+                    self.wal_pages
+                };
+            self.wal_pages = length.pages;
+            self.wal_grows = added.max(self.wal_grows / 2);
+            self.checkpointer.check()?;
+            if length.pages + self.wal_grows > PAGES_MAX {
+                checkpoint(self.connection, "FULL")
+            } else {
+                Ok(length)
+            }
+        });
+        match length {
+            Ok(length) if length.pages - length.written_back >= PAGES_BEGIN => {
+                self.checkpointer.nudge()
+            }
+            Err(error @ Error::Broken(_)) => self.broken = Some(error),
+            Ok(_) | Err(_) => {}
+        }
     }
 
     /// The open transaction is lost, and with it the batches of these sessions.

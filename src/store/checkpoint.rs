@@ -1,0 +1,112 @@
+//! Writes the WAL back into the database on a thread of its own, while the writer goes on.
+//!
+//! A checkpoint waits for the disk most of its time; on the writer's thread a first intake of a million
+//! records stood still for a third of it. The writer only sees to it that the WAL stays bounded.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+
+use super::{BUSY_TIMEOUT, Error, Result};
+
+/// Pages of 16 KiB that are not written back yet before it begins.
+pub const PAGES_BEGIN: i64 = 1_000;
+
+/// Pages that the WAL may have: 62 of the 64 MiB that RELIABILITY allows it. Before the next transaction
+/// could pass them, the writer waits until all is written back, and the WAL begins anew.
+pub const PAGES_MAX: i64 = 3_968;
+
+pub struct Checkpointer {
+    wake: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+    /// A disk that failed under it: nothing that was written back is sure.
+    failed: Arc<Mutex<Option<String>>>,
+}
+
+/// Pages in the WAL, and those of them that are written back.
+pub struct Length {
+    pub pages: i64,
+    pub written_back: i64,
+}
+
+impl Checkpointer {
+    pub fn start(database: &Path) -> Checkpointer {
+        // One wake-up waits at most: it stands for all.
+        let (wake, woken) = mpsc::sync_channel(1);
+        let failed = Arc::default();
+        let (path, told) = (database.to_owned(), Arc::clone(&failed));
+        let thread = std::thread::Builder::new()
+            .name("checkpoint".into())
+            .spawn(move || run(&path, &woken, &told))
+            .expect("the system starts a thread");
+        Checkpointer {
+            wake: Some(wake),
+            thread: Some(thread),
+            failed,
+        }
+    }
+
+    /// There is enough to be written back.
+    pub fn nudge(&self) {
+        let wake = self.wake.as_ref().expect("only drop takes the sender");
+        // Full: it is awake already.
+        let _ = wake.try_send(());
+    }
+
+    pub fn check(&self) -> Result<()> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed
+            .clone()
+            .map_or(Ok(()), |reason| Err(Error::Broken(reason)))
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(database: &PathBuf, woken: &Receiver<()>, failed: &Mutex<Option<String>>) {
+    let mut connection = None;
+    while woken.recv().is_ok() {
+        if connection.is_none() {
+            connection = open(database).ok();
+        }
+        let Some(connection) = &connection else {
+            continue;
+        };
+        // A full disk or a busy store is met again by the writer, who says so.
+        if let Err(Error::Broken(reason)) = checkpoint(connection, "PASSIVE") {
+            *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+            return;
+        }
+    }
+}
+
+fn open(database: &Path) -> Result<Connection> {
+    let connection = Connection::open(database)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // What is written back has to reach the disk before the WAL begins anew.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    Ok(connection)
+}
+
+/// `how`: a mode of SQLite's `wal_checkpoint`; `NOOP` only measures.
+pub fn checkpoint(connection: &Connection, how: &str) -> Result<Length> {
+    let statement = format!("PRAGMA wal_checkpoint({how})");
+    let mut statement = connection.prepare_cached(&statement)?;
+    Ok(statement.query_row([], |row| {
+        Ok(Length {
+            pages: row.get(1)?,
+            written_back: row.get(2)?,
+        })
+    })?)
+}
