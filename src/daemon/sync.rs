@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::events::{self, Event};
 use super::parts::{carrier, intake_failed, site};
-use super::{Error, project, take_state};
+use super::{Error, Part, project, take_state};
 use crate::config::Config;
 use crate::delivery::{self, Outcome, Reason, Wake};
 use crate::intake::{self, TakenIn};
@@ -60,50 +60,48 @@ pub fn sync(
     let control = intake::Control::new().map_err(|error| Error::Io(error.to_string()))?;
     let wake = Arc::new(Wake::new());
     let (events, received) = mpsc::channel();
-    events::listen_to_signals(events).map_err(|error| Error::Io(error.to_string()))?;
+    events::listen_to_signals(events.clone()).map_err(|error| Error::Io(error.to_string()))?;
     let intake = {
         let (site, control, wake) = (site(&config, &store)?, control.clone(), wake.clone());
-        let stored = wake.clone();
+        let (stored, over) = (wake.clone(), events.clone());
         control.on_taken(Box::new(move || stored.wake(Reason::Stored)));
         named("intake", move || {
             let taken = intake::sync_once(site, &control).map_err(intake_failed);
             wake.wake(Reason::AllTaken);
+            let _ = over.send(Event::Ended(Part::Intake, Ok(())));
             taken
         })?
     };
     let delivery = match deliver {
-        true => Some(start_delivery(&config, &store, &wake, within)?),
+        true => Some(start_delivery(&config, &store, &wake, within, events)?),
         false => None,
     };
     let reader = store.reader()?;
-    let is_over = || {
-        intake.is_finished()
-            && delivery
-                .as_ref()
-                .is_none_or(thread::JoinHandle::is_finished)
-    };
+    let (mut intake_over, mut delivery_over) = (false, delivery.is_none());
     let (mut pending, mut counted) = (0, Instant::now());
-    while !is_over() {
+    while !(intake_over && delivery_over) {
         match received.recv_timeout(LOOK_EVERY) {
             Ok(Event::Stop) => {
                 control.stop();
                 wake.wake(Reason::Stop);
             }
+            Ok(Event::Ended(Part::Intake, _)) => intake_over = true,
+            Ok(Event::Ended(Part::Delivery, _)) => delivery_over = true,
             Ok(_) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
+        // A thread that panicked says nothing any more.
+        intake_over |= intake.is_finished();
+        delivery_over |= (delivery.as_ref()).is_some_and(thread::JoinHandle::is_finished);
         // Refused or over the time: what is still to be taken in waits for the next time.
-        if delivery
-            .as_ref()
-            .is_some_and(thread::JoinHandle::is_finished)
-        {
+        if delivery.is_some() && delivery_over {
             control.stop();
         }
         if deliver && counted.elapsed() > COUNT_EVERY {
-            (pending, counted) = (store::counts(&reader)?.pending.total(), Instant::now());
+            (pending, counted) = (store::pending_total(&reader)?, Instant::now());
         }
         tell(&Standing {
             board: control.look(),
-            all_taken: intake.is_finished(),
+            all_taken: intake_over,
             pending,
             acknowledged: wake
                 .pulse
@@ -121,12 +119,11 @@ pub fn sync(
         ),
         None => None,
     };
-    let counts = store::counts(&reader)?;
     Ok(Synced {
         taken,
         delivered,
-        pending: counts.pending.total(),
-        parked: counts.parked.total(),
+        pending: store::pending_total(&reader)?,
+        parked: store::parked_total(&reader)?,
     })
 }
 
@@ -135,6 +132,7 @@ fn start_delivery(
     store: &Store,
     wake: &Arc<Wake>,
     within: Option<Duration>,
+    over: mpsc::Sender<Event>,
 ) -> Result<thread::JoinHandle<Result<Outcome, Error>>, Error> {
     let carrier = carrier(config)?;
     let settings = delivery::Settings::new(&config.api, &config.folders);
@@ -144,7 +142,9 @@ fn start_delivery(
     };
     named("delivery", move || {
         let clock = Arc::new(delivery::SystemClock);
-        delivery::run(store, settings, carrier, clock, wake, end).map_err(Error::Store)
+        let outcome = delivery::run(store, settings, carrier, clock, wake, end);
+        let _ = over.send(Event::Ended(Part::Delivery, Ok(())));
+        outcome.map_err(Error::Store)
     })
 }
 

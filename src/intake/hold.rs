@@ -185,7 +185,12 @@ impl LookOver<'_> {
     ) -> Result<Found> {
         let mut file = self.file;
         // Read by a reading of its own: notices are counted by the one that stores.
-        let mut tables = read::prepare(&mut file, self.circumstances, self.original)?;
+        let mut tables = read::prepare(
+            &mut file,
+            self.circumstances,
+            self.original,
+            read::LookOver::First,
+        )?;
         let comparer = match wants.changes {
             true => Some(Comparer::new((self.reader)()?, self.scratch_dir)?),
             false => None,
@@ -202,7 +207,7 @@ impl LookOver<'_> {
             if wants.keys_only() && table.reading.row_hash_seed().is_some() {
                 counting.read_keys(&mut file, table)?;
             } else {
-                counting.read((self.reader)()?, &mut file, table)?;
+                counting.read((self.reader)()?, file, table)?;
             }
         }
         Ok(counting.found)
@@ -330,10 +335,11 @@ impl Counting<'_> {
         Ok(self.keys.present(self.kind, &keys)?)
     }
 
-    fn read(&mut self, reader: Connection, file: &mut &File, table: &mut Table) -> Result<()> {
+    fn read(&mut self, reader: Connection, mut file: &File, table: &mut Table) -> Result<()> {
+        let again = file;
         let lookup = StoreLookup::new(reader);
         let mut tally = Tally::default();
-        read::read_table(file, table, &lookup, None, self, &mut tally)?;
+        read::read_table(&mut file, again, table, &lookup, None, self, &mut tally)?;
         lookup.take_error().map_or(Ok(()), Err)?;
         self.found.rows += tally.rows;
         self.found.cut = self.found.cut.take().or(tally.cut);

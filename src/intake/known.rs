@@ -20,6 +20,7 @@ const SECRET_BYTES: usize = 192;
 /// What is known of the rows of one table.
 pub struct Known {
     rows: KnownRows,
+    store_secret: store::meta::Secret,
     secret: [u8; SECRET_BYTES],
     /// Keys of rows of this file that were not unchanged: what the store knows of them may not be
     /// committed yet, so a later row of the same key is read the long way.
@@ -40,24 +41,21 @@ impl Known {
         seed: &[u8],
         member: &Member,
     ) -> Known {
-        let mut hasher = blake3::Hasher::new_keyed(secret);
-        let dialect =
-            serde_json::to_vec(&member.dialect).expect("names and numbers are always JSON");
-        for part in [seed, member.name.as_bytes(), &dialect] {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        }
-        let mut secret = [0; SECRET_BYTES];
-        hasher.finalize_xof().fill(&mut secret);
         Known {
             rows,
-            secret,
+            store_secret: *secret,
+            secret: row_secret(secret, seed, member),
             sent: HashSet::new(),
             is_over: false,
             hashes: Vec::new(),
             spared: Vec::new(),
             taken_back: 0,
         }
+    }
+
+    /// From now on this decides what a row means.
+    pub fn reseed(&mut self, seed: &[u8], member: &Member) {
+        self.secret = row_secret(&self.store_secret, seed, member);
     }
 
     /// Looks all rows of a batch up.
@@ -143,4 +141,16 @@ impl Known {
         }
         self.taken_back += taken_back.len() as u64;
     }
+}
+
+fn row_secret(secret: &store::meta::Secret, seed: &[u8], member: &Member) -> [u8; SECRET_BYTES] {
+    let mut hasher = blake3::Hasher::new_keyed(secret);
+    let dialect = serde_json::to_vec(&member.dialect).expect("names and numbers are always JSON");
+    for part in [seed, member.name.as_bytes(), &dialect] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let mut row_secret = [0; SECRET_BYTES];
+    hasher.finalize_xof().fill(&mut row_secret);
+    row_secret
 }

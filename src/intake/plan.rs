@@ -190,7 +190,8 @@ fn plan_one(
         today: of.today,
     };
     let mut file = &claimed.file;
-    let mut tables = read::prepare(&mut file, &circumstances, original).map_err(Error::from)?;
+    let mut tables = read::prepare(&mut file, &circumstances, original, read::LookOver::First)
+        .map_err(Error::from)?;
     comparing.planned.tables = (tables.iter())
         .map(|table| PlannedTable {
             member: table.member.name.clone(),
@@ -213,7 +214,15 @@ fn plan_one(
     let lookup = StoreLookup::new(look()?);
     let mut tally = Tally::default();
     for table in &mut tables {
-        read::read_table(&mut file, table, &lookup, None, comparing, &mut tally)?;
+        read::read_table(
+            &mut file,
+            &claimed.file,
+            table,
+            &lookup,
+            None,
+            comparing,
+            &mut tally,
+        )?;
         comparing.planned.notices.extend(table.reading.notices());
     }
     lookup.take_error().map_or(Ok(()), Err)?;

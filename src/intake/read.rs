@@ -3,7 +3,10 @@
 //! The one way to read a file, for intake, for its look-over, and for the dry run; what becomes of
 //! the batches is the caller's.
 
+use std::fs::File;
 use std::io::{Read, Seek};
+use std::sync::mpsc;
+use std::thread;
 
 use jiff::civil::Date;
 
@@ -41,6 +44,16 @@ pub struct Table {
     pub is_split: bool,
     /// It is a rejects file that came back.
     pub returned: Option<Returned>,
+    /// Nothing was looked over yet: most files need none, and it costs a reading of the whole file.
+    pub undecided: bool,
+}
+
+/// When all rows of a table are looked over for what one row alone does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookOver {
+    First,
+    /// At the first row that is in doubt, if there is one.
+    Later,
 }
 
 /// Why a file cannot be read (any further).
@@ -79,6 +92,7 @@ pub fn prepare<R: Read + Seek>(
     file: &mut R,
     circumstances: &Circumstances<'_>,
     original: &dyn Fn(i64) -> Option<Original>,
+    look_over: LookOver,
 ) -> Result<Vec<Table>, Refusal> {
     let folder = circumstances.folder;
     let settings = table::Settings {
@@ -100,7 +114,7 @@ pub fn prepare<R: Read + Seek>(
     let mut tables = Vec::with_capacity(members.len());
     for member in members {
         let name = member.name.clone();
-        let table = prepare_table(file, member, circumstances, original);
+        let table = prepare_table(file, member, circumstances, original, look_over);
         tables.push(table.map_err(|refusal| within(&name, refusal))?);
     }
     if tables.is_empty() {
@@ -124,6 +138,7 @@ fn prepare_table<R: Read + Seek>(
     mut member: Member,
     circumstances: &Circumstances<'_>,
     original: &dyn Fn(i64) -> Option<Original>,
+    look_over: LookOver,
 ) -> Result<Table, Refusal> {
     let own_header = returned::own_header(&member.header);
     member.dialect.guarded = own_header.is_some();
@@ -160,7 +175,10 @@ fn prepare_table<R: Read + Seek>(
     let mut reading =
         Reading::compile(&member.header, preset, &folder, circumstances.types, &place)
             .map_err(Refusal::Unreadable)?;
-    look_for_evidence(file, &member, &mut reading)?;
+    let undecided = look_over == LookOver::Later && returned.is_none() && reading.can_look_later();
+    if !undecided {
+        look_for_evidence(file, &member, &mut reading)?;
+    }
     if let Some(decided) = decided {
         reading.impose(decided);
     }
@@ -172,6 +190,7 @@ fn prepare_table<R: Read + Seek>(
         member,
         reading,
         returned,
+        undecided,
     })
 }
 
@@ -222,11 +241,46 @@ fn look_for_evidence<R: Read + Seek>(
     Ok(())
 }
 
+impl Table {
+    /// Looks the table over if one of these rows is in doubt. `again`: the same file; it is read from its
+    /// start. `true`: what decides the rows' meaning is another from here on.
+    fn decide<R: Read + Seek>(&mut self, rows: &Rows, again: &mut R) -> Result<bool, Refusal> {
+        if !self.undecided || !rows.iter().any(|row| self.reading.is_in_doubt(row)) {
+            return Ok(false);
+        }
+        self.undecided = false;
+        look_for_evidence(again, &self.member, &mut self.reading)?;
+        Ok(true)
+    }
+}
+
 /// Where a table breaks off, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
     pub line: u64,
     pub reason: String,
+}
+
+/// What a reader gave.
+enum Next {
+    Rows,
+    Cut(Cut),
+    End,
+}
+
+fn next(reader: &mut table::Reader<'_>, rows: &mut Rows) -> Result<Next, Refusal> {
+    match reader.read(rows, BATCH_ROWS_MAX) {
+        Ok(true) => Ok(Next::Rows),
+        Ok(false) => Ok(Next::End),
+        Err(failure) => cut(failure).map(Next::Cut),
+    }
+}
+
+fn cut(failure: Failure) -> Result<Cut, Refusal> {
+    match failure {
+        Failure::CutOff { line, reason } => Ok(Cut { line, reason }),
+        failure => Err(failure.into()),
+    }
 }
 
 /// Gives all rows of a member in batches.
@@ -235,21 +289,62 @@ pub fn each_rows<R: Read + Seek, E: From<Refusal>>(
     member: &Member,
     mut each: impl FnMut(&Rows) -> Result<(), E>,
 ) -> Result<Option<Cut>, E> {
-    let refuse = |failure: Failure| E::from(Refusal::from(failure));
     let mut reader = match table::Reader::new(file, member) {
         Ok(reader) => reader,
-        Err(Failure::CutOff { line, reason }) => return Ok(Some(Cut { line, reason })),
-        Err(failure) => return Err(refuse(failure)),
+        Err(failure) => return Ok(Some(cut(failure)?)),
     };
     let mut rows = Rows::default();
     loop {
-        match reader.read(&mut rows, BATCH_ROWS_MAX) {
-            Ok(true) => each(&rows)?,
-            Ok(false) => return Ok(None),
-            Err(Failure::CutOff { line, reason }) => return Ok(Some(Cut { line, reason })),
-            Err(failure) => return Err(refuse(failure)),
+        match next(&mut reader, &mut rows)? {
+            Next::Rows => each(&rows)?,
+            Next::Cut(cut) => return Ok(Some(cut)),
+            Next::End => return Ok(None),
         }
     }
+}
+
+/// The same, while a thread of its own reads the next batch.
+fn each_rows_ahead<R: Read + Seek + Send, E: From<Refusal>>(
+    file: &mut R,
+    member: &Member,
+    mut each: impl FnMut(&Rows) -> Result<(), E>,
+) -> Result<Option<Cut>, E> {
+    let (give, given) = mpsc::sync_channel::<Rows>(0);
+    // Two batches go round: one is read, one is worked on.
+    let (give_back, empty) = mpsc::sync_channel(2);
+    for _ in 0..2 {
+        (give_back.send(Rows::default())).expect("there is room for two");
+    }
+    let read = move || -> Result<Option<Cut>, Refusal> {
+        let mut reader = match table::Reader::new(file, member) {
+            Ok(reader) => reader,
+            Err(failure) => return cut(failure).map(Some),
+        };
+        // An end of either channel: nobody wants any more.
+        while let Ok(mut rows) = empty.recv() {
+            match next(&mut reader, &mut rows)? {
+                Next::Rows if give.send(rows).is_ok() => {}
+                Next::Rows | Next::End => break,
+                Next::Cut(cut) => return Ok(Some(cut)),
+            }
+        }
+        Ok(None)
+    };
+    thread::scope(|scope| {
+        let thread = (thread::Builder::new().name("read".into()))
+            .spawn_scoped(scope, read)
+            .expect("the system starts a thread");
+        let worked = given.into_iter().try_for_each(|rows| {
+            each(&rows)?;
+            // A reader that has ended needs no more.
+            let _ = give_back.send(rows);
+            Ok::<(), E>(())
+        });
+        drop(give_back);
+        let read = (thread.join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        worked?;
+        Ok(read?)
+    })
 }
 
 /// What was counted over a file's tables.
@@ -277,9 +372,10 @@ pub trait Sink {
     ) -> Result<(), Self::Error>;
 }
 
-/// Reads one table from its first row to its last.
-pub fn read_table<R: Read + Seek, S: Sink>(
+/// Reads one table from its first row to its last. `again` is the same file, for a look-over under way.
+pub fn read_table<R: Read + Seek + Send, S: Sink>(
     file: &mut R,
+    mut again: &File,
     table: &mut Table,
     lookup: &dyn Lookup,
     mut known: Option<&mut Known>,
@@ -291,8 +387,13 @@ where
 {
     let member = table.member.clone();
     let (mut batch, mut rejects) = (Batch::default(), Vec::new());
-    let cut = each_rows(file, &member, |rows| {
+    let cut = each_rows_ahead(file, &member, |rows| {
         tally.rows += rows.len() as u64;
+        if table.decide(rows, &mut again)?
+            && let (Some(known), Some(seed)) = (&mut known, table.reading.row_hash_seed())
+        {
+            known.reseed(&seed, &member);
+        }
         if let Some(known) = &mut known {
             known.look(&table.reading, rows)?;
         }

@@ -135,7 +135,8 @@ fn prepare(
     circumstances: &Circumstances<'_>,
 ) -> std::result::Result<Vec<Table>, Refusal> {
     let mut file = &claimed.file;
-    read::prepare(&mut file, circumstances, &|id| original(site, id))
+    let original = |id| original(site, id);
+    read::prepare(&mut file, circumstances, &original, read::LookOver::Later)
 }
 
 /// What was decided for a file whose rejects come back.
@@ -165,7 +166,15 @@ fn read_all(
     };
     let mut tally = Tally::default();
     for table in &mut tables {
-        match read_one(site, folder, table, &mut hashed, &mut into, &mut tally) {
+        match read_one(
+            site,
+            folder,
+            claimed,
+            table,
+            &mut hashed,
+            &mut into,
+            &mut tally,
+        ) {
             Ok(()) => {}
             Err(Error::Unreadable(reason)) => {
                 let now = site.clock.utc_ms();
@@ -176,7 +185,8 @@ fn read_all(
             Err(error) => return Err(error),
         }
     }
-    let IntoStore { session, .. } = into;
+    let IntoStore { mut session, .. } = into;
+    session.decided(read::kept(&tables));
     let hash = hashed
         .finish()
         .map_err(|error| Error::waits_for_file(&error))?;
@@ -208,6 +218,7 @@ fn read_all(
 fn read_one(
     site: &Site,
     folder: &config::Folder,
+    claimed: &Claimed,
     table: &mut Table,
     hashed: &mut Hashed<'_>,
     into: &mut IntoStore<'_>,
@@ -223,7 +234,15 @@ fn read_one(
         None => None,
     };
     let lookup = StoreLookup::new(site.store.reader()?);
-    read::read_table(hashed, table, &lookup, known.as_mut(), into, tally)?;
+    read::read_table(
+        hashed,
+        &claimed.file,
+        table,
+        &lookup,
+        known.as_mut(),
+        into,
+        tally,
+    )?;
     // What was read by a wrong answer is read again: the file is not over.
     lookup
         .take_error()

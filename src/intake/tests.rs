@@ -253,6 +253,32 @@ fn a_key_that_comes_back_to_what_it_was_is_not_taken_for_unchanged() {
 }
 
 #[test]
+fn days_that_a_later_row_explains_are_read_by_it_wherever_they_stand() {
+    let mut stage = Stage::new(|_| {});
+    let mut content = String::from("source_id,name,birthdate\n");
+    for n in 10_000..20_000 {
+        content.push_str(&format!("{n},{},1990-02-03\n", "x".repeat(400)));
+    }
+    content.push_str("20000,Ann,03/04/1990\n20001,Bob,1990-05-06\n20002,Cy,12/25/1990\n");
+    let row = stage.take("a.csv", &content);
+    assert_eq!(row.new, 10_003);
+    assert_eq!(row.rejected, 0);
+    let stored = records(&stage.site.store);
+    assert_eq!(
+        stored[10_000..],
+        [
+            r#"20000 ["1990-03-04","Ann"]"#,
+            r#"20001 ["1990-05-06","Bob"]"#,
+            r#"20002 ["1990-12-25","Cy"]"#
+        ]
+    );
+    let reading = row.reading.unwrap();
+    assert!(reading.contains(r#""day_first":false"#), "{reading}");
+    let again = stage.take("a.csv", &content);
+    assert_eq!(again.unchanged, 10_003);
+}
+
+#[test]
 fn rejected_rows_come_back_mended() {
     let mut stage = Stage::new(|_| {});
     let row = stage.take(

@@ -94,6 +94,19 @@ impl Doubt {
         }
     }
 
+    /// Whether a row cannot be read before this is settled. `false`: its cells mean the same whatever
+    /// the others say.
+    pub fn concerns<C: Cells + ?Sized>(&self, row: &C) -> bool {
+        self.columns.iter().any(|&column| {
+            let cell = row.cell(column);
+            match self.kind {
+                DoubtKind::Decimal => !cell.bytes().all(|byte| byte.is_ascii_digit()),
+                DoubtKind::Dates => date::hangs_on_order(cell),
+                DoubtKind::Cents | DoubtKind::Lists(_) => !cell.is_empty(),
+            }
+        })
+    }
+
     fn settle(&mut self) {
         match (self.votes.first, self.votes.second) {
             (true, false) => {

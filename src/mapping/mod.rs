@@ -280,6 +280,18 @@ impl Reading {
         Some(Evidence(look_over, self.rejects))
     }
 
+    /// Whether the look-over can wait for the first row that `is_in_doubt`: what it decides concerns
+    /// cells alone, and not which rows belong together.
+    pub fn can_look_later(&self) -> bool {
+        self.is_flat() && self.rejects.is_none()
+    }
+
+    /// Whether this row means one thing or another by what stands in other rows. Until the first such
+    /// row, undecided and decided read the same.
+    pub fn is_in_doubt(&self, row: Row<'_>) -> bool {
+        self.doubts.iter().any(|doubt| doubt.concerns(&row))
+    }
+
     pub fn decide(&mut self, evidence: Evidence) {
         let LookOver {
             mut doubts,

@@ -3,7 +3,7 @@
 //! A checkpoint waits for the disk most of its time; on the writer's thread a first intake of a million
 //! records stood still for a third of it. The writer only sees to it that the WAL stays bounded.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -73,7 +73,7 @@ impl Drop for Checkpointer {
     }
 }
 
-fn run(database: &PathBuf, woken: &Receiver<()>, failed: &Mutex<Option<String>>) {
+fn run(database: &Path, woken: &Receiver<()>, failed: &Mutex<Option<String>>) {
     let mut connection = None;
     while woken.recv().is_ok() {
         if connection.is_none() {

@@ -70,6 +70,24 @@ pub fn counts(c: &Connection) -> Result<Counts> {
     Ok(counts)
 }
 
+/// How many records are pending, without a look at each: SQLite counts the rows of a whole table page
+/// by page, and few have consents that wait.
+pub fn pending_total(c: &Connection) -> Result<u64> {
+    let mut statement = c.prepare_cached(
+        "SELECT (SELECT count(*) FROM pending) - (
+           SELECT count(*) FROM pending p CROSS JOIN pending o
+           WHERE p.kind IN (1, 2, 3, 4) AND p.part = 1
+             AND o.kind = p.kind AND o.part = 0 AND o.id = p.id)",
+    )?;
+    Ok(statement.query_row([], |row| row.get::<_, i64>(0))? as u64)
+}
+
+pub fn parked_total(c: &Connection) -> Result<u64> {
+    let mut counts = Counts::default();
+    parked(c, &mut counts)?;
+    Ok(counts.parked.total())
+}
+
 fn queue(c: &Connection, counts: &mut Counts) -> Result<()> {
     let mut statement = c.prepare_cached(
         "SELECT kind, count(*), count(flight), min(since) FROM pending p
@@ -85,6 +103,10 @@ fn queue(c: &Connection, counts: &mut Counts) -> Result<()> {
         let since: i64 = row.get(3)?;
         counts.oldest_pending = Some(counts.oldest_pending.map_or(since, |o| o.min(since)));
     }
+    parked(c, counts)
+}
+
+fn parked(c: &Connection, counts: &mut Counts) -> Result<()> {
     let mut statement = c.prepare_cached(
         // Other content of it is in the queue already: then it is parked no longer.
         "SELECT kind, count(DISTINCT id) FROM parked p WHERE NOT EXISTS (

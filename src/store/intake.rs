@@ -83,6 +83,8 @@ pub struct IntakeSession {
     /// Batches on their way, oldest first; each comes back empty.
     ahead: VecDeque<Receiver<Batch>>,
     present: Option<Present>,
+    /// `Begin::reading`, once more was decided under way.
+    decided: Option<String>,
 }
 
 impl Store {
@@ -105,6 +107,7 @@ impl Store {
             fate: Arc::default(),
             ahead: VecDeque::new(),
             present: None,
+            decided: None,
         })
     }
 }
@@ -240,6 +243,12 @@ impl IntakeSession {
         }
     }
 
+    /// More than `Begin::reading` was decided under way; no row before it hangs on that. It is kept at
+    /// the end: a file whose reading a crash cuts off begins as it did before.
+    pub fn decided(&mut self, reading: String) {
+        self.decided = Some(reading);
+    }
+
     /// For a full list: keys that stand in the file, those of unchanged and rejected rows included.
     pub fn present(&mut self, kind: Kind, keys: &[&str]) -> Result<()> {
         if self.present.is_none() {
@@ -263,12 +272,13 @@ impl IntakeSession {
             self.missing_count()?;
         }
         let present = self.present.take().filter(|_| finish.delete_missing);
+        let decided = self.decided.take();
         let (applier, fate) = (self.applier.clone(), self.fate.clone());
         self.store.write(move |c| {
             // What was lost before this took its place in the queue.
             fate.check()?;
             let mut applier = applier.lock().unwrap_or_else(PoisonError::into_inner);
-            self::finish(c, &mut applier, present.as_ref(), &finish)
+            self::finish(c, &mut applier, present.as_ref(), decided, &finish)
         })
     }
 
@@ -296,6 +306,7 @@ fn finish(
     c: &Connection,
     applier: &mut Applier,
     present: Option<&Present>,
+    decided: Option<String>,
     finish: &Finish,
 ) -> Result<Counts> {
     applier.flush(c)?;
@@ -309,7 +320,8 @@ fn finish(
     c.execute(
         "UPDATE file SET state = 'stored', reason = NULL, rows = ?2, new = ?3, changed = ?4,
            unchanged = ?5, deleted = ?6, rejected = ?7, skipped = ?8, notices = ?9, hash = ?10,
-           stored = ?11, last_seq = ?12, archived = CASE WHEN ?13 THEN ?11 END
+           stored = ?11, last_seq = ?12, archived = CASE WHEN ?13 THEN ?11 END,
+           reading = coalesce(?14, reading)
          WHERE id = ?1",
         params![
             applier.file,
@@ -324,7 +336,8 @@ fn finish(
             finish.hash.as_slice(),
             finish.now,
             edit::next_seq(c)? - 1,
-            finish.after_leave && counts.rejected == 0
+            finish.after_leave && counts.rejected == 0,
+            decided
         ],
     )?;
     Ok(counts)

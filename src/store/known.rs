@@ -101,10 +101,9 @@ impl KnownRows {
     ) -> Result<usize> {
         let mut statement = self.reader.prepare_cached(
             "SELECT row_hash, folder, file, seq, source_id FROM record
-             WHERE kind = ?1 AND source_id BETWEEN ?2 AND ?3 ORDER BY source_id",
+             WHERE kind = ?1 AND source_id >= ?2 ORDER BY source_id",
         )?;
-        let (first, last) = (rows[at(0)].0, rows[at(rows.len() - 1)].0);
-        let mut stored = statement.query(params![self.kind.code(), first, last])?;
+        let mut stored = statement.query(params![self.kind.code(), rows[at(0)].0])?;
         let mut walked_max = WALKED_MIN + WALKED_PER_ROW * rows.len();
         let mut n = 0;
         let mut spared = 0;

@@ -141,6 +141,15 @@ pub fn hint(text: &str) -> Hint {
     }
 }
 
+/// Whether a cell is read one way or another by its column's order.
+pub fn hangs_on_order(text: &str) -> bool {
+    if text.is_empty() || is_iso_day(text) {
+        return false;
+    }
+    let parts = parse(text.trim());
+    matches!(parts, Ok(Parts { day: Day::Doubtful { first, second, .. }, .. }) if first != second)
+}
+
 /// The day that a text names, in ISO or any certain notation; for comparing with today.
 pub fn day(text: &str, rule: &DateRule) -> Option<Date> {
     day_of(parse(text.trim()).ok()?.day, rule).ok()
