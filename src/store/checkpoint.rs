@@ -20,10 +20,17 @@ pub const PAGES_BEGIN: i64 = 1_000;
 pub const PAGES_MAX: i64 = 3_968;
 
 pub struct Checkpointer {
-    wake: Option<SyncSender<()>>,
+    orders: Option<SyncSender<Order>>,
     thread: Option<JoinHandle<()>>,
     /// A disk that failed under it: nothing that was written back is sure.
     failed: Arc<Mutex<Option<String>>>,
+}
+
+enum Order {
+    /// What nobody reads any more.
+    Some,
+    /// All, so that the WAL begins anew; and say so.
+    All(SyncSender<Result<Length>>),
 }
 
 /// Pages in the WAL, and those of them that are written back.
@@ -34,16 +41,16 @@ pub struct Length {
 
 impl Checkpointer {
     pub fn start(database: &Path) -> Checkpointer {
-        // One wake-up waits at most: it stands for all.
-        let (wake, woken) = mpsc::sync_channel(1);
+        // One order waits at most: it stands for all.
+        let (orders, ordered) = mpsc::sync_channel(1);
         let failed = Arc::default();
         let (path, told) = (database.to_owned(), Arc::clone(&failed));
         let thread = std::thread::Builder::new()
             .name("checkpoint".into())
-            .spawn(move || run(&path, &woken, &told))
+            .spawn(move || run(&path, &ordered, &told))
             .expect("the system starts a thread");
         Checkpointer {
-            wake: Some(wake),
+            orders: Some(orders),
             thread: Some(thread),
             failed,
         }
@@ -51,9 +58,21 @@ impl Checkpointer {
 
     /// There is enough to be written back.
     pub fn nudge(&self) {
-        let wake = self.wake.as_ref().expect("only drop takes the sender");
         // Full: it is awake already.
-        let _ = wake.try_send(());
+        let _ = self.orders().try_send(Order::Some);
+    }
+
+    /// Returns once all is written back; nobody writes meanwhile. The thread does it, since two that
+    /// write back at once wait for each other by sleeping.
+    pub fn write_all_back(&self) -> Result<Length> {
+        let (tell, told) = mpsc::sync_channel(1);
+        let gone = |_| Error::Broken("the thread that writes the WAL back has ended".into());
+        (self.orders().send(Order::All(tell))).map_err(|_| gone(mpsc::RecvError))?;
+        told.recv().map_err(gone)?
+    }
+
+    fn orders(&self) -> &SyncSender<Order> {
+        self.orders.as_ref().expect("only drop takes the sender")
     }
 
     pub fn check(&self) -> Result<()> {
@@ -66,28 +85,37 @@ impl Checkpointer {
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
-        self.wake = None;
+        self.orders = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn run(database: &Path, woken: &Receiver<()>, failed: &Mutex<Option<String>>) {
+fn run(database: &Path, ordered: &Receiver<Order>, failed: &Mutex<Option<String>>) {
     let mut connection = None;
-    while woken.recv().is_ok() {
-        if connection.is_none() {
-            connection = open(database).ok();
-        }
-        let Some(connection) = &connection else {
-            continue;
+    while let Ok(order) = ordered.recv() {
+        let (how, tell) = match order {
+            Order::Some => ("PASSIVE", None),
+            Order::All(tell) => ("FULL", Some(tell)),
         };
+        let result = opened(&mut connection, database).and_then(|c| checkpoint(c, how));
         // A full disk or a busy store is met again by the writer, who says so.
-        if let Err(Error::Broken(reason)) = checkpoint(connection, "PASSIVE") {
-            *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
-            return;
+        if let Err(Error::Broken(reason)) = &result {
+            *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.clone());
+        }
+        if let Some(tell) = tell {
+            // Whoever asked may be gone.
+            let _ = tell.send(result);
         }
     }
+}
+
+fn opened<'c>(connection: &'c mut Option<Connection>, database: &Path) -> Result<&'c Connection> {
+    Ok(match connection {
+        Some(connection) => connection,
+        None => connection.insert(open(database)?),
+    })
 }
 
 fn open(database: &Path) -> Result<Connection> {

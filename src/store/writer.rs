@@ -172,6 +172,8 @@ struct Turns<'a> {
     rows: usize,
     /// After a COMMIT that failed by the disk nothing that this process sees is sure any more.
     broken: Option<Error>,
+    /// Whether a commit waits until it is on the disk.
+    synchronous: bool,
     /// Something was committed since the WAL was last cut off.
     wal_grew: bool,
 }
@@ -186,6 +188,7 @@ impl<'a> Turns<'a> {
             open: Vec::new(),
             rows: 0,
             broken: None,
+            synchronous: true,
             wal_grew: false,
         }
     }
@@ -228,7 +231,7 @@ impl<'a> Turns<'a> {
             self.open.push(batch.fate);
         }
         let connection = self.connection;
-        match self.begin().and_then(|()| (batch.work)(connection)) {
+        match self.begin(false).and_then(|()| (batch.work)(connection)) {
             Ok(rows) => {
                 self.rows += rows;
                 if self.rows >= ROWS_IN_TRANSACTION {
@@ -249,10 +252,10 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Runs this request and those that wait behind it, and commits them with the batches that are
-    /// open. Gives back the message that it took from the queue and that is not its own.
+    /// Commits the batches that are open, then runs this request and those that wait behind it. Gives back the message that it took from the queue and that is not its own.
     fn requests(&mut self, first: Request, waiting: &Receiver<Message>) -> Option<Message> {
-        let begun = self.begin();
+        self.commit_batches();
+        let begun = self.begin(true);
         let mut replies = Vec::new();
         let mut next = Some(Message::Request(first));
         while let Some(Message::Request(request)) = next.take() {
@@ -266,9 +269,8 @@ impl<'a> Turns<'a> {
             }
         }
         let fate = begun.and_then(|()| self.commit());
-        match &fate {
-            Ok(()) => self.open.clear(),
-            Err(error) => self.lose(error),
+        if let Err(error) = &fate {
+            self.lose(error);
         }
         for reply in replies {
             reply(fate.as_ref().map(|&()| ()));
@@ -276,11 +278,19 @@ impl<'a> Turns<'a> {
         next
     }
 
-    fn begin(&self) -> Result<()> {
+    /// `synchronous`: what is committed is on the disk before anybody hears of it. Batches need not be:
+    /// a file counts as stored by the request that ends it, whose commit takes them along to the disk; cut
+    /// off before, it is read again.
+    fn begin(&mut self, synchronous: bool) -> Result<()> {
         if let Some(error) = &self.broken {
             return Err(error.again());
         }
         if self.connection.is_autocommit() {
+            if self.synchronous != synchronous {
+                let level = if synchronous { "FULL" } else { "NORMAL" };
+                self.connection.pragma_update(None, "synchronous", level)?;
+                self.synchronous = synchronous;
+            }
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
         }
         Ok(())
@@ -319,7 +329,7 @@ impl<'a> Turns<'a> {
             self.wal_grows = added.max(self.wal_grows / 2);
             self.checkpointer.check()?;
             if length.pages + self.wal_grows > PAGES_MAX {
-                checkpoint(self.connection, "FULL")
+                self.checkpointer.write_all_back()
             } else {
                 Ok(length)
             }
