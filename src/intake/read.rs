@@ -406,10 +406,15 @@ where
             &mut rejects,
             tally,
         );
+        if let Some(reason) = table.reading.refusal() {
+            return Err(Refusal::Unreadable(reason).into());
+        }
         sink.take(&member.name, &mut batch, &mut rejects)
     })?;
-    let counts = table.reading.finish(lookup, &mut batch, &mut rejects);
-    tally.skipped += counts.skipped;
+    while let Some(counts) = table.reading.finish(lookup, &mut batch, &mut rejects) {
+        tally.skipped += counts.skipped;
+        sink.take(&member.name, &mut batch, &mut rejects)?;
+    }
     if let Some(cut) = cut {
         rejects.push(cut_reject(&cut));
         tally.cut.get_or_insert(cut);

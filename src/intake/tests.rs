@@ -279,6 +279,28 @@ fn days_that_a_later_row_explains_are_read_by_it_wherever_they_stand() {
 }
 
 #[test]
+fn rows_of_a_record_may_stand_apart_as_far_as_memory_allows() {
+    let mut stage = Stage::new(|_| {});
+    // Sorted by type: each profile's second row stands after the first rows of all.
+    let sorted_by_type = |profiles: usize| {
+        let mut content = String::from("mpid,scanned_timestamp_ms,identity_value,identity_type\n");
+        for (suffix, of_type) in [("", "customer_id"), ("@example.com", "email")] {
+            for n in 0..profiles {
+                content.push_str(&format!("{n:06},1538596779,c{n:06}{suffix},{of_type}\n"));
+            }
+        }
+        content
+    };
+    let row = stage.take("some.csv", sorted_by_type(10_000));
+    assert_eq!((row.new, row.rejected), (10_000, 0));
+    let row = stage.take("many.csv", sorted_by_type(200_000));
+    assert_eq!(row.state, FileState::Unreadable);
+    let reason = row.reason.unwrap();
+    assert!(reason.contains("sort the file"), "{reason}");
+    assert_eq!(records(&stage.site.store).len(), 10_000);
+}
+
+#[test]
 fn rejected_rows_come_back_mended() {
     let mut stage = Stage::new(|_| {});
     let row = stage.take(

@@ -4,7 +4,8 @@
 //! A group whose rows stand together goes out when the next begins; one whose rows stand apart (the
 //! look-over knows which) waits for the table's end.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -26,11 +27,21 @@ use crate::reject::{Code, Reject};
 /// Rows that a group may have at most, beyond an order's items: refund and empty lines, images.
 const GROUP_ROWS_MAX: usize = 4 * ORDER_ITEMS_MAX;
 
+/// Bytes of rows that wait for others, at most. Exports whose rows stand together need a few kilobytes.
+const HELD_BYTES_MAX: usize = 12 << 20;
+
+/// Text of the records that one call of `finish` puts out, about.
+const FINISH_BYTES: usize = 1 << 20;
+
 /// What stands between the rows of a table.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// In the order of their first rows.
-    open: VecDeque<Group>,
+    /// By their keys.
+    open: HashMap<String, Group>,
+    /// At the table's end: those that are left, the first one last.
+    left: Vec<Group>,
+    /// Of the rows in `open` and `tail`.
+    held_bytes: usize,
     /// The group of the row before.
     current: Option<String>,
     pub apart: Apart,
@@ -44,7 +55,8 @@ pub(super) struct State {
 
 #[derive(Debug)]
 struct Group {
-    key: String,
+    /// Line of its first row.
+    line: u64,
     rows: Vec<Held>,
     /// Rows from here on came after another group.
     apart_from: Option<usize>,
@@ -75,6 +87,11 @@ impl Held {
             held.ends.push(held.text.len() as u32);
         }
         held
+    }
+
+    /// What it takes in memory.
+    fn bytes(&self) -> usize {
+        size_of::<Held>() + self.text.capacity() + self.ends.capacity() * size_of::<u32>()
     }
 
     fn cells(&self) -> Vec<String> {
@@ -165,6 +182,7 @@ impl Reading {
                 return counts;
             }
             for held in std::mem::take(&mut self.groups.tail) {
+                self.groups.held_bytes -= held.bytes();
                 // A full row follows, so these were no footer.
                 match held.fault {
                     Some(fault) => rejects.push(*fault),
@@ -191,7 +209,9 @@ impl Reading {
             return false;
         }
         let fault = row.fault().is_some().then(|| self.reject_fault(row));
-        self.groups.tail.push(Held::new(row, fault));
+        let held = Held::new(row, fault);
+        self.groups.held_bytes += held.bytes();
+        self.groups.tail.push(held);
         true
     }
 
@@ -230,16 +250,19 @@ impl Reading {
         if self.groups.current.as_deref() != Some(&key) {
             counts += self.close_current(lookup, batch, rejects);
             self.groups.current = Some(key.clone());
-            match self.groups.open.iter_mut().find(|g| g.key == key) {
+            match self.groups.open.get_mut(&key) {
                 Some(group) => {
                     group.apart_from.get_or_insert(group.rows.len());
                 }
-                None => self.groups.open.push_back(Group {
-                    key: key.clone(),
-                    rows: Vec::new(),
-                    apart_from: None,
-                    over: false,
-                }),
+                None => {
+                    let group = Group {
+                        line: held.line,
+                        rows: Vec::new(),
+                        apart_from: None,
+                        over: false,
+                    };
+                    self.groups.open.insert(key.clone(), group);
+                }
             }
         }
         self.push(&key, held, rejects);
@@ -247,9 +270,7 @@ impl Reading {
     }
 
     fn push(&mut self, key: &str, held: Held, rejects: &mut Vec<Reject>) {
-        let kind = self.plan.records[0].kind;
-        // The newest is nearly always the one.
-        let Some(group) = self.groups.open.iter_mut().rev().find(|g| g.key == key) else {
+        let Some(group) = self.groups.open.get_mut(key) else {
             return;
         };
         let over = |held: &Held| {
@@ -260,13 +281,14 @@ impl Reading {
             rejects.push(over(&held));
             return;
         }
+        self.groups.held_bytes += held.bytes();
         group.rows.push(held);
         if group.rows.len() > GROUP_ROWS_MAX {
             group.over = true;
-            for held in group.rows.drain(..) {
+            for held in std::mem::take(&mut group.rows) {
+                self.groups.held_bytes -= held.bytes();
                 rejects.push(over(&held));
             }
-            let _ = kind;
         }
     }
 
@@ -283,11 +305,22 @@ impl Reading {
         if self.groups.apart.contains(&key) {
             return Counts::default();
         }
-        let at = self.groups.open.iter().rposition(|g| g.key == key);
-        match at.and_then(|at| self.groups.open.remove(at)) {
-            Some(group) => self.put_group(group, lookup, batch, rejects),
+        match self.groups.open.remove(&key) {
+            Some(group) => {
+                self.groups.held_bytes -= group.rows.iter().map(Held::bytes).sum::<usize>();
+                self.put_group(group, lookup, batch, rejects)
+            }
             None => Counts::default(),
         }
+    }
+
+    /// Why the table cannot be read any further, if more of its rows wait for others than memory allows.
+    pub fn refusal(&self) -> Option<String> {
+        (self.groups.held_bytes > HELD_BYTES_MAX).then(|| {
+            "rows that belong to one record stand far apart, and too many of them; sort the file by \
+             the column that says which rows belong together, and drop it again"
+                .to_owned()
+        })
     }
 
     pub(super) fn finish_groups(
@@ -295,16 +328,30 @@ impl Reading {
         lookup: &dyn Lookup,
         batch: &mut Batch,
         rejects: &mut Vec<Reject>,
-    ) -> Counts {
-        let footer = std::mem::take(&mut self.groups.tail);
+    ) -> Option<Counts> {
+        let groups = &mut self.groups;
+        let footer = std::mem::take(&mut groups.tail);
         let mut counts = Counts {
             skipped: footer.len() as u64,
         };
-        self.groups.current = None;
-        while let Some(group) = self.groups.open.pop_front() {
-            counts += self.put_group(group, lookup, batch, rejects);
+        groups.current = None;
+        groups.held_bytes = 0;
+        groups
+            .left
+            .extend(groups.open.drain().map(|(_, group)| group));
+        groups
+            .left
+            .sort_unstable_by_key(|group| Reverse(group.line));
+        if footer.is_empty() && groups.left.is_empty() {
+            return None;
         }
-        counts
+        while let Some(group) = self.groups.left.pop() {
+            counts += self.put_group(group, lookup, batch, rejects);
+            if batch.text.len() >= FINISH_BYTES {
+                break;
+            }
+        }
+        Some(counts)
     }
 
     fn put_group(

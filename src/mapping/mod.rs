@@ -437,13 +437,13 @@ impl Reading {
             .map(Some)
     }
 
-    /// The groups that still stand open at the table's end.
+    /// Some of the groups that still stand open at the table's end; `None`: none does any more.
     pub fn finish(
         &mut self,
         lookup: &dyn Lookup,
         batch: &mut Batch,
         rejects: &mut Vec<Reject>,
-    ) -> Counts {
+    ) -> Option<Counts> {
         self.finish_groups(lookup, batch, rejects)
     }
 

@@ -149,9 +149,9 @@ fn read_file(
             }
             drain(&mut batch, &mut read.records);
         });
-        read.skipped += reading
-            .finish(lookup, &mut batch, &mut read.rejects)
-            .skipped;
+        while let Some(counts) = reading.finish(lookup, &mut batch, &mut read.rejects) {
+            read.skipped += counts.skipped;
+        }
         drain(&mut batch, &mut read.records);
         read.notices.extend(reading.notices());
         read.columns = reading.columns();
