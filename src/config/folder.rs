@@ -254,7 +254,10 @@ impl Builder<'_> {
 
     /// Names and paths that get in each other's way.
     pub fn folders_together(&mut self, state_dir: &Path, folders: &[Named<'_>]) {
+        // Where links lead; a folder that is not there yet is what it says.
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         for (index, folder) in folders.iter().enumerate() {
+            let path = real(&folder.path);
             let earlier = || folders[..index].iter();
             if let Some(first) = earlier().find(|other| other.name == folder.name) {
                 let hint = format!(
@@ -264,7 +267,7 @@ impl Builder<'_> {
                 self.error(folder.name_place(), "two folders have this name", hint);
             }
             let place = || folder.table.place("path");
-            if let Some(first) = earlier().find(|other| other.path == folder.path) {
+            if let Some(first) = earlier().find(|other| real(&other.path) == path) {
                 let hint = format!(
                     "one folder, one entry{}",
                     seen(first.table.place("path").as_ref())
@@ -272,7 +275,9 @@ impl Builder<'_> {
                 self.error(place(), "two folders have this path", hint);
             }
             if let Some(first) = earlier()
-                .find(|other| nested(&other.path, &folder.path) && other.path != folder.path)
+                .map(|other| (other, real(&other.path)))
+                .find(|(_, other)| nested(other, &path) && *other != path)
+                .map(|(first, _)| first)
             {
                 let hint = format!(
                     "put them side by side{}",
@@ -280,7 +285,7 @@ impl Builder<'_> {
                 );
                 self.error(place(), "one folder lies within another", hint);
             }
-            if nested(&folder.path, state_dir) {
+            if nested(&path, &real(state_dir)) {
                 self.error(
                     place(),
                     "this folder and `state_dir` lie within each other",

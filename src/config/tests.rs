@@ -661,6 +661,14 @@ fn folders_do_not_get_in_each_others_way() {
         &["5:8 one folder lies within another | put them side by side; the other is t.toml:2"],
     );
     check(&two("/srv/a", "/srv/ab"), &[]);
+    let dir = tempfile::tempdir().unwrap();
+    let (real, link) = (dir.path().join("a"), dir.path().join("b"));
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    check(
+        &two(&real.display().to_string(), &link.display().to_string()),
+        &["5:8 two folders have this path | one folder, one entry; the other is t.toml:2"],
+    );
     check(
         &two("/var/lib/tillsync/in", "/srv/a"),
         &["2:8 this folder and `state_dir` lie within each other | put them side by side"],

@@ -46,21 +46,28 @@ fn host(out: &mut Exposition, status: &Status, health: &Health, process: Process
     );
     if let Some(daemon) = facts.daemon {
         out.gauge(
-            "process_start_time_seconds",
+            "tillsync_process_start_time_seconds",
             "Start time of the process since the Unix epoch in seconds.",
         );
-        out.value("process_start_time_seconds", &[], seconds(daemon.since));
+        out.value(
+            "tillsync_process_start_time_seconds",
+            &[],
+            seconds(daemon.since),
+        );
     }
     if let Some(bytes) = process.resident_bytes {
         out.gauge(
-            "process_resident_memory_bytes",
+            "tillsync_process_resident_memory_bytes",
             "Resident memory size in bytes.",
         );
-        out.value("process_resident_memory_bytes", &[], bytes);
+        out.value("tillsync_process_resident_memory_bytes", &[], bytes);
     }
     if let Some(open) = process.open_fds {
-        out.gauge("process_open_fds", "Number of open file descriptors.");
-        out.value("process_open_fds", &[], open);
+        out.gauge(
+            "tillsync_process_open_fds",
+            "Number of open file descriptors.",
+        );
+        out.value("tillsync_process_open_fds", &[], open);
     }
     out.gauge(
         "tillsync_healthy",

@@ -166,7 +166,7 @@ fn json_is_what_the_contract_says() {
         names(&json["todo"][0]),
         ["since", "kind", "text", "command"]
     );
-    assert_eq!(json["last_delivered"], "2026-11-25T13:07:00Z");
+    assert_eq!(json["last_delivered"], "2026-11-25T13:07:00.000Z");
     assert_eq!(json["paused"], serde_json::Value::Null);
     assert_eq!(json["stored"]["customers"], 812_301);
     let empty = serde_json::to_value(status(Facts::default())).unwrap();

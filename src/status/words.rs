@@ -93,10 +93,11 @@ pub fn full(ms: i64, tz: &TimeZone) -> String {
     zoned(ms, tz).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 
-/// ISO 8601 in UTC, for machines.
+/// ISO 8601 in UTC, for machines: always as long, so that texts sort as times do.
 pub fn iso(ms: i64) -> String {
     Timestamp::from_millisecond(ms)
         .unwrap_or(Timestamp::UNIX_EPOCH)
+        .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
         .to_string()
 }
 
@@ -178,7 +179,7 @@ mod tests {
         assert_eq!(moment(now - 30 * DAY, now, &tz), "26 Oct 15:00");
         assert_eq!(moment(now - 400 * DAY, now, &tz), "21 Oct 2025");
         assert_eq!(full(now, &tz), "2026-11-25 15:00:00 CET");
-        assert_eq!(iso(now), "2026-11-25T14:00:00Z");
+        assert_eq!(iso(now), "2026-11-25T14:00:00.000Z");
     }
 
     #[test]

@@ -105,18 +105,26 @@ impl Left {
     }
 }
 
-/// Files by number, newest first. Calls `each` for one row after another until it says `false`.
+/// A record of the filter's key; an orders file also brings customers.
+const OF_KEY: &str = "r.kind IN (1, 2, 3, 4) AND r.source_id = ?5 AND (?1 IS NULL OR r.kind = ?1)";
+
+/// Files by number, newest first; of a key, those that created or changed its record. Calls `each` for one row after another until it says `false`.
 pub fn files(c: &Connection, filter: &Filter, each: &mut dyn FnMut(FileRow) -> bool) -> Result<()> {
     let sql = format!(
         "{FILE_SQL} WHERE (?1 IS NULL OR f.kind = ?1) AND (?2 IS NULL OR f.id = ?2)
-           AND (?3 IS NULL OR f.seen >= ?3) ORDER BY f.id DESC LIMIT ?4"
+           AND (?3 IS NULL OR f.seen >= ?3)
+           AND (?5 IS NULL OR f.id IN (
+             SELECT d.file FROM record r JOIN document d ON d.id = r.id WHERE {OF_KEY}
+             UNION SELECT c.file FROM record r JOIN change c ON c.record = r.id WHERE {OF_KEY}))
+         ORDER BY f.id DESC LIMIT ?4"
     );
     let mut statement = c.prepare_cached(&sql)?;
     let mut rows = statement.query(params![
         filter.kind.map(Kind::code),
         filter.file,
         filter.since,
-        limit(filter)
+        limit(filter),
+        filter.key
     ])?;
     while let Some(row) = rows.next()? {
         if !each(file_row(row)?) {

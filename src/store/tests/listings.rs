@@ -17,6 +17,29 @@ fn all_changes(t: &Tried, filter: &Filter) -> Vec<(String, Op, String)> {
 }
 
 #[test]
+fn files_of_a_key_are_those_that_brought_or_changed_it() {
+    let mut t = tried();
+    let (first, _) = t.take_in(&[row("1", ANN), row("2", ANN)]);
+    let (second, _) = t.take_in(&[row("1", ANN), row("2", &[("name", r#""Bo""#)])]);
+    let of = |key: &str| {
+        let filter = Filter {
+            key: Some(key.to_owned()),
+            ..Filter::default()
+        };
+        let mut found = Vec::new();
+        files(&t.store.reader().unwrap(), &filter, &mut |row| {
+            found.push(row.id);
+            true
+        })
+        .unwrap();
+        found
+    };
+    assert_eq!(of("1"), [first]);
+    assert_eq!(of("2"), [second, first]);
+    assert_eq!(of("3"), [0_i64; 0]);
+}
+
+#[test]
 fn changes_come_newest_first_and_creations_show_what_was_created() {
     let mut t = tried();
     t.take_in(&[row("1", ANN), row("2", &[("name", r#""Bo""#)])]);
