@@ -309,7 +309,7 @@ pub struct Settings {
 /// Of what is shown at all.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Shown {
-    /// [default: table on a terminal, else csv]
+    /// [default: table]; csv has a row a value
     #[arg(long, value_enum)]
     pub format: Option<Format>,
 }

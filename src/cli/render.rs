@@ -83,6 +83,10 @@ impl Listing {
         self.rows.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     pub fn write(&self, format: Format, screen: &Screen, out: &mut dyn Write) -> io::Result<()> {
         let mut rows = Rows::begin(self.columns, format, screen, out)?;
         for row in &self.rows {

@@ -669,6 +669,13 @@ fn sentence(text: &str) -> String {
     out
 }
 
+/// The command that ends a pause: of this folder's intake, or of delivery.
+pub fn resume(folder: Option<&str>) -> String {
+    folder.map_or("tillsync resume".to_owned(), |name| {
+        format!("tillsync resume --folder {}", quoted(Path::new(name)))
+    })
+}
+
 /// A path as an argument of a shell.
 fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
