@@ -325,6 +325,18 @@ pub fn of_probe(answer: &Answer, now: i64) -> LinkNews {
     }
 }
 
+/// Of a question for one object: the link alone. The object, a list, or the API's own word that there
+/// is none is due.
+pub fn of_read(answer: &Answer, now: i64) -> LinkNews {
+    match answer {
+        Answer::Got(response) if response.status == 200 && response.is_object() => LinkNews::Fine,
+        Answer::Got(response) if response.status == 404 && response.fault().is_some() => {
+            LinkNews::Fine
+        }
+        other => of_probe(other, now),
+    }
+}
+
 /// Of a question for a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobNews {

@@ -131,8 +131,107 @@ fn a_backup_that_is_not_there_is_said_so() {
     let restored = shop.run(&["restore", "/nowhere/b.db"]);
     ends(&restored, 74);
     assert!(
-        err(&restored).contains("/nowhere/b.db: no such file or directory"),
+        err(&restored).contains("/nowhere/b.db: does not exist"),
         "{}",
         err(&restored)
     );
+}
+
+#[test]
+fn rejects_of_any_name_are_a_to_do_and_a_zip_names_how_many_files() {
+    let shop = Shop::new();
+    shop.drop_in("customers", "a\n b\u{202e}.csv", BAD_ROW);
+    ends(&shop.run(&["sync"]), 65);
+    let todo = shop.run(&["todo", "--format", "csv"]);
+    ends(&todo, 65);
+    assert!(out(&todo).contains("1 row of a"), "{}", out(&todo));
+    // Whoever takes the file away has dealt with it.
+    for name in shop.listing(&shop.path("customers/rejects")) {
+        fs::remove_file(shop.path("customers/rejects").join(name)).unwrap();
+    }
+    ends(&shop.run(&["todo"]), 0);
+}
+
+#[test]
+fn sync_ends_with_65_as_long_as_a_file_is_held() {
+    let shop = Shop::new();
+    shop.configure("", "missing = \"keep\"\nmax_change = \"0%\"\n");
+    shop.drop_in(
+        "customers",
+        "a.csv",
+        "source_id,name,email\n1,Ann,a@example.com\n",
+    );
+    ends(&shop.run(&["sync"]), 0);
+    shop.drop_in("customers", "b.csv", "source_id,name\n1,Eve\n");
+    ends(&shop.run(&["sync"]), 65);
+    let again = shop.run(&["sync"]);
+    ends(&again, 65);
+    assert!(out(&again).contains("1 file is held"), "{}", out(&again));
+    ends(&shop.run(&["discard", "--file", "2"]), 0);
+    ends(&shop.run(&["sync"]), 0);
+}
+
+#[test]
+fn trace_remote_adds_what_the_remote_holds_and_its_activity() {
+    let shop = Shop::new();
+    shop.drop_in(
+        "customers",
+        "c.csv",
+        "source_id,name,metadata.vip\nA/1,Ann,yes\n",
+    );
+    shop.drop_in("products", "p.csv", "source_id,name\nP1,Shirt\n");
+    shop.drop_in("skus", "s.csv", "source_id,product,sku\nS1,P1,Red\n");
+    shop.drop_in("orders", "o.csv", "source_id,status,amount\nO1,PAID,5\n");
+    ends(&shop.run(&["sync"]), 0);
+
+    let rows = shop.json(&["trace", "customers", "A/1", "--remote"]);
+    let rows = rows.as_array().unwrap();
+    let last = rows.last().unwrap();
+    assert_eq!(last["event"], "remote");
+    assert_eq!(last["fields"]["name"], "Ann");
+    assert_eq!(last["fields"]["metadata"]["vip"], "yes");
+    assert_eq!(
+        (&last["method"], &last["status"]),
+        (&"GET".into(), &200.into())
+    );
+    let activity: Vec<_> = rows
+        .iter()
+        .filter(|row| row["event"] == "activity")
+        .collect();
+    assert_eq!(activity[0]["fields"]["type"], "customer.created");
+    for (kind, key) in [("products", "P1"), ("skus", "S1"), ("orders", "O1")] {
+        let rows = shop.json(&["trace", kind, key, "--remote"]);
+        let last = rows.as_array().unwrap().last().unwrap();
+        assert_eq!(last["fields"]["source_id"], key, "{last}");
+    }
+
+    let table = shop.run(&["trace", "customers", "A/1", "--remote", "--format", "table"]);
+    ends(&table, 0);
+    for line in [
+        "the remote holds\n",
+        "  metadata.vip = \"yes\"\n",
+        "customer.created at the remote\n",
+    ] {
+        assert!(out(&table).contains(line), "{line}: {}", out(&table));
+    }
+    // Without it nothing is asked.
+    let asked = shop.standin.requests().len();
+    ends(&shop.run(&["trace", "customers", "A/1"]), 0);
+    assert_eq!(shop.standin.requests().len(), asked);
+
+    shop.standin.delete("/v1/customers/A%2F1");
+    let table = shop.run(&["trace", "customers", "A/1", "--remote", "--format", "table"]);
+    ends(&table, 0);
+    assert!(
+        out(&table).contains("the remote holds no such record"),
+        "{}",
+        out(&table)
+    );
+
+    let shop_config = fs::read_to_string(shop.config()).unwrap();
+    let away = shop_config.replace(&shop.standin.address, "127.0.0.1:1");
+    fs::write(shop.config(), away).unwrap();
+    let away = shop.run(&["trace", "customers", "A/1", "--remote", "--format", "json"]);
+    ends(&away, 69);
+    assert!(serde_json::from_slice::<serde_json::Value>(&away.stdout).is_ok());
 }
