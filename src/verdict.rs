@@ -82,6 +82,19 @@ pub enum LinkNews {
     },
 }
 
+impl LinkNews {
+    /// The state of the link that it tells of (INTERFACE.md, Words).
+    pub fn name(&self) -> &'static str {
+        match self {
+            LinkNews::Fine => "up",
+            LinkNews::Limited { .. } => "limited",
+            LinkNews::Away { .. } => "away",
+            LinkNews::Refused { .. } => "refused",
+            LinkNews::Exhausted { .. } => "exhausted",
+        }
+    }
+}
+
 impl Verdict {
     fn new(outcome: Outcome, link: LinkNews) -> Verdict {
         Verdict { outcome, link }

@@ -27,7 +27,7 @@ pub fn status(args: Shown, shell: &mut Shell<'_>) -> Result<Status, Failure> {
             shell.show(&listing, Some(Format::Csv))?;
         }
         Some(Format::Table) | None => {
-            let colour = shell.out_is_terminal;
+            let colour = shell.coloured;
             let text = status::render_text(&status, &shell.zone.clone(), colour);
             shell
                 .out
@@ -73,7 +73,7 @@ pub fn todo(args: Listed, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     }
     match shell.format(args.format) {
         Format::Table => {
-            let text = status::render_todo(&status, &shell.zone.clone(), shell.out_is_terminal);
+            let text = status::render_todo(&status, &shell.zone.clone(), shell.coloured);
             shell
                 .out
                 .write_all(text.as_bytes())

@@ -109,11 +109,17 @@ fn summary(synced: &Synced, lines: &mut Vec<String>) {
         None => format!("delivery   left out; {are_pending}"),
         Some(Outcome::Delivered) => "delivery   nothing is pending".to_owned(),
         Some(Outcome::Refused { reason }) => {
-            format!("delivery   the remote refused the credentials ({reason}); {are_pending}\n           `tillsync login` stores new ones.")
+            format!(
+                "delivery   {reason}; {are_pending}\n           `tillsync login` stores new ones."
+            )
         }
         Some(Outcome::Pending { reason }) => {
-            let reason = reason.as_deref().map_or(String::new(), |reason| format!(" ({reason})"));
-            format!("delivery   {are_pending}{reason}; the next `tillsync sync` or the daemon goes on")
+            let reason = reason
+                .as_deref()
+                .map_or(String::new(), |reason| format!(" ({reason})"));
+            format!(
+                "delivery   {are_pending}{reason}; the next `tillsync sync` or the daemon goes on"
+            )
         }
         Some(Outcome::Stopped) => format!("delivery   stopped; {are_pending}"),
     });

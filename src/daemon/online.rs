@@ -290,6 +290,12 @@ pub(super) fn noted_call(
             Answer::Got(response) if (200..300).contains(&response.status) => {
                 (Some(response.status), "up")
             }
+            // Asked and told: there is none.
+            Answer::Got(response)
+                if response.status == 404 && endpoint.method() == crate::wire::Method::Get =>
+            {
+                (Some(404), "absent")
+            }
             Answer::Got(response) => (Some(response.status), "refused"),
             Answer::None(_) | Answer::NoCredentials(_) => (None, "away"),
         };

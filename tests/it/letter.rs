@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Output;
 
-use crate::shop::Shop;
+use crate::shop::{Shop, tillsync};
 
 fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -234,4 +234,60 @@ fn trace_remote_adds_what_the_remote_holds_and_its_activity() {
     let away = shop.run(&["trace", "customers", "A/1", "--remote", "--format", "json"]);
     ends(&away, 69);
     assert!(serde_json::from_slice::<serde_json::Value>(&away.stdout).is_ok());
+}
+
+#[test]
+fn every_command_shows_an_example() {
+    let help = out(&tillsync().arg("--help").output().unwrap());
+    let commands = help.split("Commands:").nth(1).unwrap();
+    let commands = commands.split("Options:").next().unwrap();
+    let mut known = 0;
+    for line in commands
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+    {
+        let command = line.split_whitespace().next().unwrap();
+        if command == "help" {
+            continue;
+        }
+        let help = tillsync().args([command, "--help"]).output().unwrap();
+        ends(&help, 0);
+        assert!(out(&help).contains("Example"), "{command}");
+        known += 1;
+    }
+    assert!(known > 25, "{known}");
+}
+
+#[test]
+fn refused_credentials_are_said_once_and_named_so() {
+    let shop = Shop::new();
+    crate::shop::secret_file(&shop.path("app-token"), "wrong");
+    shop.drop_in("customers", "a.csv", "source_id,name\n1,Ann\n");
+    let synced = shop.run(&["sync"]);
+    ends(&synced, 77);
+    assert!(
+        out(&synced)
+            .contains("delivery   the remote refused the credentials (401); 1 record is pending"),
+        "{}",
+        out(&synced)
+    );
+    let again = shop.run(&["sync"]);
+    ends(&again, 77);
+    let requests = shop.json(&["requests", "--limit", "1"]);
+    assert_eq!(requests[0]["status"], 401, "{requests}");
+    assert_ne!(requests[0]["verdict"], "away", "{requests}");
+}
+
+#[test]
+fn a_trial_stands_in_its_folder_whatever_the_environment_says() {
+    let shop = Shop::new();
+    let trial = shop.path("trial");
+    let made = tillsync()
+        .env("TILLSYNC_CONFIG", shop.config())
+        .args(["init", "--dir"])
+        .arg(&trial)
+        .output()
+        .unwrap();
+    ends(&made, 0);
+    assert!(trial.join("tillsync.toml").exists(), "{}", out(&made));
 }
