@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Output;
 
-use crate::shop::{Shop, tillsync};
+use crate::shop::{Shop, tillsync, wait};
 
 fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -290,4 +290,60 @@ fn a_trial_stands_in_its_folder_whatever_the_environment_says() {
         .unwrap();
     ends(&made, 0);
     assert!(trial.join("tillsync.toml").exists(), "{}", out(&made));
+}
+
+#[test]
+fn a_source_format_that_there_is_not_is_a_mistake_of_the_command() {
+    let shop = Shop::new();
+    fs::write(shop.path("a.csv"), "source_id,name\n1,Ann\n").unwrap();
+    let file = shop.path("a.csv");
+    for command in ["import", "plan"] {
+        let args = [
+            command,
+            file.to_str().unwrap(),
+            "--kind",
+            "customers",
+            "--preset",
+            "klavio",
+        ];
+        let run = shop.run(&args);
+        ends(&run, 2);
+        assert!(
+            err(&run).contains("Did you mean `klaviyo`?"),
+            "{}",
+            err(&run)
+        );
+    }
+    assert_eq!(shop.json(&["files"]), serde_json::json!([]));
+}
+
+#[test]
+fn status_says_why_a_file_waits() {
+    let shop = Shop::new();
+    fs::write(shop.path("other"), "source_id,name\n1,Ann\n").unwrap();
+    fs::hard_link(shop.path("other"), shop.path("customers/a.csv")).unwrap();
+    let _daemon = shop.daemon();
+    wait("status says so", || {
+        let folders = shop.json(&["status"])["folders"].take();
+        let reason = folders[0]["reason"].as_str()?.to_owned();
+        reason
+            .starts_with("a.csv has a second hard link")
+            .then_some(())
+    });
+    let status = shop.run(&["status", "--format", "table"]);
+    assert!(
+        out(&status).contains("  a.csv has a second hard link"),
+        "{}",
+        out(&status)
+    );
+}
+
+#[test]
+fn what_is_not_parked_is_said_so() {
+    let shop = Shop::new();
+    for command in ["retry", "discard"] {
+        let run = shop.run(&[command, "skus", "S1"]);
+        ends(&run, 0);
+        assert_eq!(out(&run), "nothing of that is parked\n");
+    }
 }
