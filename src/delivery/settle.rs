@@ -96,7 +96,7 @@ impl Loop {
             Cargo::Witness(witness) => self.witness_heard(&witness, (request, left), answer),
             Cargo::Probe => {
                 let link = verdict::of_probe(answer, self.now());
-                let word = if link == LinkNews::Fine { "up" } else { "away" };
+                let word = link.name();
                 let after = self.after(request, left, answer, word, &link, None);
                 self.store.write(move |c| after.store(c))
             }

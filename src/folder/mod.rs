@@ -18,7 +18,7 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 
 pub use drop::{Folder, Folders, RESCAN_MS, Ready};
-pub use names::{ARCHIVE, NAME_BYTES_MAX, OWN_PREFIX, REJECTS, moved_name, shown};
+pub use names::{ARCHIVE, NAME_BYTES_MAX, OWN_PREFIX, REJECTS, find_shown, moved_name, shown};
 
 /// What a caller branches on.
 #[derive(Debug, thiserror::Error)]

@@ -17,6 +17,7 @@ use crate::folder::settle::{Moment, Stat};
 use crate::folder::{self, ARCHIVE, Folders, REJECTS, Ready, archive, scan, watch};
 use crate::store::meta::{self, Pause};
 use crate::store::{Arrival, FileRow, FileState};
+use crate::todo;
 
 /// What waits for room, or for a person, is tried again after this.
 const AGAIN_MS: Moment = 5_000;
@@ -864,10 +865,13 @@ impl Intake {
             (state, reason) = ("full", Some(blocked.reason.clone()));
         }
         if state != "gone" && self.is_paused(name) {
-            (state, reason) = (
-                "paused",
-                Some(format!("until `tillsync resume --folder {name}`")),
-            );
+            let resume = todo::resume(Some(name));
+            let end = match self.paused.get(name) {
+                Some(Pause::Until(until)) => jiff::Timestamp::from_millisecond(until / 1000 * 1000)
+                    .map_or(String::new(), |at| format!("{at}, or ")),
+                _ => String::new(),
+            };
+            (state, reason) = ("paused", Some(format!("until {end}`{resume}`")));
         }
         let was = before.iter().find(|other| other.name == *name);
         let (foreign, names) = folder.foreign();
