@@ -238,6 +238,14 @@ pub(crate) fn change(
     let content = new.unwrap_or(&empty);
     put_content(c, shapes, kind, stored.id, old, content)?;
     let fingerprint = new.map_or(GONE, |content| parts(content).record);
+    #[cfg(test)]
+    let source = match crate::plant::is(crate::plant::Plant::RowHashKept) {
+        true => Source {
+            row_hash: source.row_hash.or(stored.row_hash),
+            ..source
+        },
+        false => source,
+    };
     c.prepare_cached(
         "UPDATE record SET seq = ?3, file = ?4, folder = coalesce(?5, folder), gone = ?6,
            fingerprint = ?7, row_hash = ?8 WHERE kind = ?1 AND source_id = ?2",

@@ -79,9 +79,15 @@ pub struct Writer {
 impl Writer {
     pub fn start(connection: Connection) -> Writer {
         let (messages, waiting) = mpsc::sync_channel(WAITING_MAX);
+        #[cfg(test)]
+        let plant = crate::plant::get();
         let thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || Turns::new(&connection).run(&waiting))
+            .spawn(move || {
+                #[cfg(test)]
+                crate::plant::set(plant);
+                Turns::new(&connection).run(&waiting);
+            })
             .expect("the system starts a thread");
         Writer {
             messages: Some(messages),
@@ -109,8 +115,13 @@ impl Writer {
                 let _ = tell.send(result);
             })
         });
+        #[cfg(test)]
+        crate::plant::point();
         self.send(Message::Request(request))?;
-        told.recv().map_err(|_| ended())?
+        let result = told.recv().map_err(|_| ended())?;
+        #[cfg(test)]
+        crate::plant::point();
+        result
     }
 
     /// Hands over a batch's work and returns at once, but for a full queue. Work that was begun
@@ -120,6 +131,8 @@ impl Writer {
         fate: Arc<Fate>,
         work: impl FnOnce(&Connection) -> Result<usize> + Send + 'static,
     ) -> Result<()> {
+        #[cfg(test)]
+        crate::plant::point();
         let work = Box::new(work);
         self.send(Message::Batch(Batch { work, fate }))
     }

@@ -155,6 +155,19 @@ const DUE: &str = "
       AND p.file NOT IN (SELECT id FROM file WHERE state = 'reading')
     ORDER BY p.id";
 
+/// With records that a job carries.
+#[cfg(test)]
+fn planted(due: &str) -> String {
+    match crate::plant::is(crate::plant::Plant::SingleOvertakes) {
+        true => due.replace(
+            "p.flight IS NULL",
+            "(p.flight IS NULL OR EXISTS (SELECT 1 FROM flight f JOIN flight_item i ON i.flight = f.id
+               WHERE f.id = p.flight AND i.id = p.id AND f.state = 'job' AND i.fingerprint <> r.fingerprint))",
+        ),
+        false => due.to_owned(),
+    }
+}
+
 impl<'a> Walk<'a> {
     pub fn new(c: &Connection, look: &'a Look) -> Result<Walk<'a>> {
         let mut statement = c.prepare_cached("SELECT id, name FROM folder")?;
@@ -185,7 +198,11 @@ impl<'a> Walk<'a> {
         each: &mut dyn FnMut(Candidate) -> Result<Step>,
     ) -> Result<()> {
         let part = if consents { PART_CONSENTS } else { PART_RECORD };
-        let mut statement = c.prepare_cached(DUE)?;
+        #[cfg(not(test))]
+        let due = DUE;
+        #[cfg(test)]
+        let due = &planted(DUE);
+        let mut statement = c.prepare_cached(due)?;
         let mut rows = statement.query(params![kind.code(), part, self.look.now, body])?;
         while let Some(row) = rows.next()? {
             let Some(candidate) = self.candidate(c, kind, consents, row)? else {
@@ -230,6 +247,10 @@ impl<'a> Walk<'a> {
             bound: false,
         };
         let acked_seq: Option<i64> = row.get(13)?;
+        #[cfg(test)]
+        if crate::plant::is(crate::plant::Plant::OlderBody) && candidate.attempts > 0 {
+            older(c, &mut candidate)?;
+        }
         if consents {
             if !self.consents(c, &mut candidate)? {
                 return Ok(None);
@@ -356,6 +377,22 @@ impl<'a> Walk<'a> {
         };
         Ok(())
     }
+}
+
+/// As it was before its newest change, if that only changed fields.
+#[cfg(test)]
+fn older(c: &Connection, candidate: &mut Candidate) -> Result<()> {
+    let newest: Option<(i64, String)> = c
+        .prepare_cached("SELECT op, patch FROM change WHERE seq = ?1")?
+        .query_row([candidate.seq], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((op, patch)) = newest
+        && Op::from_code(op) == Some(Op::Updated)
+    {
+        let patch = Patch::from_json(&patch).ok_or_else(|| damaged("a change's patch"))?;
+        patch.revert(&mut candidate.content);
+    }
+    Ok(())
 }
 
 /// The newest change since `acked_seq` that ended what the remote has: a deletion, or a SKU's move to
