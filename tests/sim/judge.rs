@@ -63,6 +63,9 @@ impl Judge {
         while let Some(arrival) = arrivals.get(self.seen) {
             self.seen += 1;
             self.note(arrival);
+            if std::env::var_os("TILLSYNC_TRACE").is_some() {
+                tell(world, arrival);
+            }
             self.limits(arrival)?;
             let until = arrival
                 .async_action_id
@@ -221,6 +224,20 @@ impl Judge {
         let writes = remote.arrivals().iter().filter(|a| a.method != "GET");
         writes.count()
     }
+}
+
+fn tell(world: &World, arrival: &Arrival) {
+    let since = arrival.at_ms - (world.now() - world.elapsed_ms());
+    let left = if arrival.answer_left { "" } else { ", no answer left" };
+    let body = String::from_utf8_lossy(arrival.body.as_deref().unwrap_or_default());
+    eprintln!(
+        "{:>10.3} {} {} -> {} {}{left} {body:.300}",
+        since as f64 / 1000.0,
+        arrival.method,
+        arrival.target,
+        arrival.status,
+        arrival.key.as_deref().unwrap_or_default(),
+    );
 }
 
 fn is_of_many(arrival: &Arrival) -> bool {

@@ -108,18 +108,6 @@ impl Model {
             return;
         }
         self.change(place, None, file);
-        if place.0 == Kind::Products {
-            let product = serde_json::to_string(&place.1).unwrap();
-            let of_it = |(place, record): (&Place, &Record)| {
-                let state = record.state.as_ref()?;
-                let is = place.0 == Kind::Skus && state.get("product") == Some(&product);
-                is.then(|| place.clone())
-            };
-            let skus: Vec<Place> = self.records.iter().filter_map(of_it).collect();
-            for sku in skus {
-                self.change(&sku, None, file);
-            }
-        }
     }
 
     /// What a file changed, and nothing else since, is as it was before it.
@@ -147,6 +135,15 @@ impl Model {
         }
         record.history.push(label(new.as_ref()));
         record.state = new;
+    }
+
+    /// Whether a SKU names this product.
+    pub fn has_skus(&self, product: &str) -> bool {
+        let product = serde_json::to_string(product).unwrap();
+        self.records.iter().any(|((kind, _), record)| {
+            let state = record.state.as_ref();
+            *kind == Kind::Skus && state.and_then(|s| s.get("product")) == Some(&product)
+        })
     }
 
     pub fn is_there(&self, kind: Kind, key: &str) -> bool {

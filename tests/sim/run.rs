@@ -76,9 +76,12 @@ pub struct Run {
     /// What this seed does at all.
     menu: Vec<Event>,
     full: bool,
+    /// The minute, and what the tills took in it; and at most.
+    tills: (i64, u64),
+    tills_max: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
     Drop,
     Again,
@@ -213,6 +216,8 @@ impl Run {
             version: 0,
             menu,
             full: false,
+            tills: (0, 0),
+            tills_max: calls / 2,
         })
     }
 
@@ -223,12 +228,15 @@ impl Run {
 
     async fn live(&mut self) -> Result<(), Breach> {
         for _ in 0..10 + self.chance.below(25) {
-            match *self.chance.pick(&self.menu) {
+            let event = *self.chance.pick(&self.menu);
+            self.tell(&format!("{event:?}"));
+            match event {
                 Event::Drop => self.drop_something(),
                 Event::Again => self.drop_again(),
                 Event::Revert => self.revert()?,
                 Event::Faults => {
                     let faults = *self.chance.pick(FAULTS);
+                    self.tell(faults);
                     self.faults(faults);
                 }
                 Event::Clock => {
@@ -246,14 +254,21 @@ impl Run {
                 Event::Kill => self.world.kill(),
                 Event::Tills => {
                     let calls = 1 + self.chance.below(40);
-                    let now = self.world.now();
-                    self.world.remote.lock().unwrap().consume(calls, now);
+                    self.tills(calls);
                 }
             }
             let ms = *self.chance.pick(PAUSES);
             self.pass(ms).await?;
         }
         Ok(())
+    }
+
+    /// For whoever looks into a seed: `TILLSYNC_TRACE=1`.
+    fn tell(&self, what: &str) {
+        if std::env::var_os("TILLSYNC_TRACE").is_some() {
+            let seconds = self.world.elapsed_ms() as f64 / 1000.0;
+            eprintln!("{seconds:>10.3} {what}");
+        }
     }
 
     /// Nothing goes wrong: no call too many, nothing parked, nothing for a person to do.
@@ -285,7 +300,7 @@ impl Run {
     /// How many calls carry what changed since.
     fn fewest(&self, before: &HashMap<Record, (usize, bool)>) -> usize {
         let mut upserts: HashMap<Kind, usize> = HashMap::new();
-        let (mut deletes, mut products) = (0, HashSet::new());
+        let mut deletes = 0;
         for (place, record) in &self.watch.model.records {
             let (len, there) = before.get(place).copied().unwrap_or_default();
             let since = &record.history[len..];
@@ -294,22 +309,11 @@ impl Run {
                 continue;
             }
             let gone = there && since.contains(&Label::Gone);
-            if gone {
-                deletes += 1;
-                products.extend((place.0 == Kind::Products).then(|| place.1.clone()));
-            }
+            deletes += usize::from(gone);
             // What was set back to what it was needs none.
             if record.state.is_some() && (gone || record.history.last() != was) {
                 *upserts.entry(place.0).or_default() += 1;
             }
-        }
-        // A product takes its SKUs along.
-        if !products.is_empty() {
-            let of_them = |(place, record): (&Record, &super::model::Record)| {
-                let (len, there) = before.get(place).copied().unwrap_or_default();
-                place.0 == Kind::Skus && there && record.history.len() > len
-            };
-            deletes -= (self.watch.model.records.iter()).filter(|r| of_them(*r)).count();
         }
         let calls = upserts.into_iter().map(|(kind, n)| match kind {
             Kind::Customers | Kind::Products if n > SINGLES_MAX => 1,
@@ -328,6 +332,18 @@ impl Run {
             None => Ok(()),
             Some(todo) => Err(Breach::new(4, format!("a to-do, and nothing went wrong: {todo:?}"))),
         }
+    }
+
+    /// The tills take so many calls, of their half.
+    fn tills(&mut self, calls: u64) {
+        let now = self.world.now();
+        let minute = now.div_euclid(60_000);
+        if self.tills.0 != minute {
+            self.tills = (minute, 0);
+        }
+        let calls = calls.min(self.tills_max - self.tills.1);
+        self.tills.1 += calls;
+        self.world.remote.lock().unwrap().consume(calls, now);
     }
 
     fn faults(&mut self, json: &str) {
@@ -396,6 +412,7 @@ impl Run {
         let renamed = self.watch.calm || !self.chance.one_in(5);
         self.world.put(place, &name, &bytes, renamed);
         let lives = renamed && self.world.is_alive();
+        self.tell(&format!("{name}: {}", String::from_utf8_lossy(&bytes)));
         self.watch.by_name.insert(name.clone(), self.watch.dropped.len());
         self.watch.dropped.push(Dropped {
             place,
@@ -438,7 +455,9 @@ impl Run {
 
     fn said(&mut self, kind: Kind, key: &str, version: u64) -> Option<Said> {
         if kind != Kind::Orders && self.chance.one_in(7) {
-            return Some(Said::Delete);
+            // SKUs of a deleted product are parked, until it is there again.
+            let parks = kind == Kind::Products && self.watch.model.has_skus(key);
+            return (!self.watch.calm || !parks).then_some(Said::Delete);
         }
         if kind == Kind::Products && !self.watch.calm && self.chance.one_in(12) {
             return Some(Said::Bad);
@@ -544,6 +563,7 @@ impl Run {
 
     /// Nothing goes wrong any more.
     async fn end(&mut self) -> Result<(), Breach> {
+        self.tell("nothing goes wrong any more");
         plant::light(None);
         self.full = false;
         self.world.set_room(None);

@@ -150,6 +150,11 @@ impl World {
         self.clock.steady()
     }
 
+    /// Since the beginning.
+    pub fn elapsed_ms(&self) -> i64 {
+        self.now() - BEGIN_MS
+    }
+
     /// A start, and what strikes during it.
     fn begin(&mut self) -> Result<bool, Breach> {
         self.lives += 1;
@@ -271,6 +276,9 @@ impl World {
 
     /// All in memory is gone; what was not committed is not there.
     pub fn kill(&mut self) {
+        if std::env::var_os("TILLSYNC_TRACE").is_some() {
+            eprintln!("{:>10.3} killed", self.elapsed_ms() as f64 / 1000.0);
+        }
         plant::light(None);
         self.life = None;
     }
