@@ -457,15 +457,18 @@ fn is_refused(
         .is_some_and(|refused| refused == fingerprint))
 }
 
-/// Whether the remote may have it: whether any flight carried it that was not refused. What was never
-/// there needs no deletion at the remote, and one behind a refused body would be older than that.
+/// Whether the remote may have it: whether any flight carried it that was not refused.
 pub(super) fn ever_sent(c: &Connection, id: i64) -> Result<bool> {
-    Ok(
-        c.prepare_cached(
-            "SELECT EXISTS(SELECT 1 FROM flight_item WHERE id = ?1 AND outcome IS NOT 'parked')",
-        )?
-        .query_row([id], |row| row.get(0))?,
-    )
+    sent_before(c, id, i64::MAX)
+}
+
+/// The same of flights that carried a change before this one. What was never there needs no deletion
+/// at the remote, and one that follows a newer body would be older than that.
+pub(super) fn sent_before(c: &Connection, id: i64, seq: i64) -> Result<bool> {
+    Ok(c.prepare_cached(
+        "SELECT EXISTS(SELECT 1 FROM flight_item WHERE id = ?1 AND seq < ?2 AND outcome IS NOT 'parked')",
+    )?
+    .query_row(params![id, seq], |row| row.get(0))?)
 }
 
 /// A file is stored to its end: what it changed of parked records is parked no longer, but for the

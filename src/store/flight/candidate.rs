@@ -344,12 +344,13 @@ impl<'a> Walk<'a> {
         if candidate.kind == Kind::Orders || candidate.seq == candidate.id {
             return Ok(());
         }
-        if acked_seq.is_none() && !edit::ever_sent(c, candidate.id)? {
-            return Ok(());
-        }
         let Some((seq, product)) = broken_off(c, candidate, acked_seq.unwrap_or(0))? else {
             return Ok(());
         };
+        // What was never there before its deletion is just made.
+        if acked_seq.is_none() && !edit::sent_before(c, candidate.id, seq)? {
+            return Ok(());
+        }
         let product = match product {
             Some(key) => {
                 let (state, remote_id) = parent(c, Kind::Products, &key)?;
