@@ -182,7 +182,7 @@ impl Run {
                 calls,
                 ..Limit::default()
             },
-            job_base_ms: *chance.pick(&[0, 200, 20_000]),
+            job_base_ms: *chance.pick(&[0, 200, 3_000]),
             ..standin::Settings::default()
         };
         let mut menu = vec![Event::Drop; 6];

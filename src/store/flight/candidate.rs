@@ -60,6 +60,10 @@ pub struct Named {
     pub there: bool,
 }
 
+/// A deletion has no call that stands in the line of the jobs: behind a body whose outcome is unknown
+/// it waits so long for the line to be worked off, unless a later body tells that it was.
+const LINE_MS: i64 = 600_000;
+
 /// Flights whose outcome is unknown.
 pub(super) struct Unknown {
     flights: Vec<UnknownFlight>,
@@ -103,12 +107,11 @@ impl Unknown {
     fn of(
         &self,
         c: &Connection,
-        kind: Kind,
         part: i64,
-        id: i64,
-        print: &Fingerprint,
+        candidate: &Candidate,
         now: i64,
     ) -> Result<(Option<i64>, bool)> {
+        let Candidate { kind, id, .. } = *candidate;
         let (mut until, mut bound) = (None, false);
         for flight in &self.flights {
             if flight.kind != kind.code() || flight.part != part {
@@ -122,8 +125,12 @@ impl Unknown {
                 .optional()?;
             let Some(carried) = carried else { continue };
             bound |= flight.of_many;
-            if carried != *print && flight.quiet > now {
-                until = until.max(Some(flight.quiet));
+            let quiet = match flight.of_many && candidate.delete.is_some() {
+                true => flight.quiet.saturating_add(LINE_MS),
+                false => flight.quiet,
+            };
+            if carried != candidate.fingerprint && quiet > now {
+                until = until.max(Some(quiet));
             }
         }
         Ok((until, bound))
@@ -260,14 +267,7 @@ impl<'a> Walk<'a> {
             self.deletion(c, &mut candidate, gone, acked_seq)?;
         }
         let part = if consents { PART_CONSENTS } else { PART_RECORD };
-        let (quiet, bound) = self.unknown.of(
-            c,
-            kind,
-            part,
-            candidate.id,
-            &candidate.fingerprint,
-            self.look.now,
-        )?;
+        let (quiet, bound) = self.unknown.of(c, part, &candidate, self.look.now)?;
         candidate.bound = bound;
         if let Some(quiet) = quiet {
             self.next = Some(self.next.map_or(quiet, |next| next.min(quiet)));
