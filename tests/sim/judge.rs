@@ -228,7 +228,11 @@ impl Judge {
 
 fn tell(world: &World, arrival: &Arrival) {
     let since = arrival.at_ms - (world.now() - world.elapsed_ms());
-    let left = if arrival.answer_left { "" } else { ", no answer left" };
+    let left = if arrival.answer_left {
+        ""
+    } else {
+        ", no answer left"
+    };
     let body = String::from_utf8_lossy(arrival.body.as_deref().unwrap_or_default());
     eprintln!(
         "{:>10.3} {} {} -> {} {}{left} {body:.300}",

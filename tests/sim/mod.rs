@@ -104,7 +104,8 @@ fn the_same_seed_twice_is_the_same_run() {
 /// The fault is found within so many seeds, by one of these promises.
 #[track_caller]
 fn found(plant: Plant, promises: &[u8], within: u64) {
-    for seed in 1..=within {
+    // Without a fault from outside nothing is to be decided.
+    for seed in (1..=within).filter(|seed| seed % run::CALM != 0) {
         if let Err(breach) = run(seed, Some(plant)) {
             assert!(
                 promises.contains(&breach.promise),

@@ -338,7 +338,9 @@ impl World {
     }
 
     pub fn count(&self, sql: &str) -> i64 {
-        self.reader.query_row(sql, [], |row| row.get(0)).unwrap()
+        let mut statement = self.reader.prepare_cached(sql).unwrap();
+        let number: Option<i64> = statement.query_row([], |row| row.get(0)).unwrap();
+        number.unwrap_or(0)
     }
 }
 

@@ -263,7 +263,7 @@ impl<'a> Walk<'a> {
                 return Ok(None);
             }
         } else {
-            self.parents(c, &mut candidate, gone)?;
+            self.parents(c, &mut candidate, gone, acked_seq)?;
             self.deletion(c, &mut candidate, gone, acked_seq)?;
         }
         let part = if consents { PART_CONSENTS } else { PART_RECORD };
@@ -291,14 +291,22 @@ impl<'a> Walk<'a> {
         Ok(parent(c, candidate.kind, &candidate.key)?.0 == Parent::There)
     }
 
-    fn parents(&self, c: &Connection, candidate: &mut Candidate, gone: bool) -> Result<()> {
+    fn parents(
+        &self,
+        c: &Connection,
+        candidate: &mut Candidate,
+        gone: bool,
+        acked_seq: Option<i64>,
+    ) -> Result<()> {
         let mut parents = Parents::default();
         match candidate.kind {
             Kind::Products | Kind::Customers => return Ok(()),
             Kind::Skus => {
-                let key = match gone {
-                    true => last_value(c, candidate.id, candidate.seq, "product")?,
-                    false => text(&candidate.content, "product"),
+                let key = match (gone, acked_seq) {
+                    (false, _) => text(&candidate.content, "product"),
+                    // Where the remote has it, wherever it moved to before it was deleted here.
+                    (true, Some(acked)) => broken_off(c, candidate, acked)?.and_then(|off| off.1),
+                    (true, None) => last_value(c, candidate.id, candidate.seq, "product")?,
                 };
                 if let Some(key) = key {
                     let (state, remote_id) = parent(c, Kind::Products, &key)?;
