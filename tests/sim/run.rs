@@ -248,7 +248,7 @@ impl Run {
     }
 
     async fn live(&mut self) -> Result<(), Breach> {
-        for _ in 0..10 + self.chance.below(25) {
+        for _ in 0..8 + self.chance.below(14) {
             let event = *self.chance.pick(&self.menu);
             self.tell(&format!("{event:?}"));
             match event {
@@ -297,7 +297,7 @@ impl Run {
 
     /// Nothing goes wrong: no call too many, nothing parked, nothing for a person to do.
     async fn calm(&mut self) -> Result<(), Breach> {
-        for _ in 0..4 + self.chance.below(8) {
+        for _ in 0..3 + self.chance.below(6) {
             let before = self.watch.judge.writes(&self.world);
             let lengths: HashMap<Record, (usize, bool)> = (self.watch.model.records.iter())
                 .map(|(place, r)| (place.clone(), (r.history.len(), r.state.is_some())))
@@ -569,8 +569,10 @@ impl Run {
     /// Until nothing waits; a breach of promise 6 if something still does then.
     async fn drained(&mut self, within_ms: i64) -> Result<(), Breach> {
         let until = self.world.now() + within_ms;
+        let mut ms = 1_000;
         loop {
-            self.pass(5_000).await?;
+            self.pass(ms).await?;
+            ms = (2 * ms).min(60_000);
             let waits = "SELECT (SELECT count(*) FROM pending)
                  + (SELECT count(*) FROM flight WHERE state IN ('open', 'job'))
                  + (SELECT count(*) FROM file WHERE archived IS NULL)";
