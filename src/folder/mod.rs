@@ -92,6 +92,8 @@ pub fn marker_of(
 /// Makes a folder's renames, or a file's bytes, outlast a power cut. An error is told once by the
 /// system and never again, so it is never tried twice.
 pub fn sync(fd: impl AsFd) -> Result<()> {
+    #[cfg(test)]
+    crate::plant::point();
     match rustix::fs::fsync(fd) {
         // Some file systems have nothing to sync in a folder.
         Ok(()) | Err(Errno::INVAL | Errno::ROFS) => Ok(()),

@@ -193,14 +193,9 @@ impl Intake {
         self.step(now)
     }
 
-    /// Until something happens, or is due.
-    pub fn sleep(&mut self) -> Result<()> {
+    /// When something is due, if nothing happens before.
+    pub fn due(&mut self) -> Moment {
         let now = self.now();
-        if self.woken_by_events {
-            self.woken_by_events = false;
-            let breath = watch::sleep(None, &self.control.bell, BREATH_MS);
-            breath.map_err(|error| Error::Internal(error.to_string()))?;
-        }
         let mut until = self.folders.next_look().min(self.check_at);
         until = self.again.values().copied().fold(until, Moment::min);
         until = until.min(
@@ -222,6 +217,18 @@ impl Intake {
         {
             until = until.min(now + SAVE_MS);
         }
+        until
+    }
+
+    /// Until something happens, or is due.
+    pub fn sleep(&mut self) -> Result<()> {
+        let now = self.now();
+        if self.woken_by_events {
+            self.woken_by_events = false;
+            let breath = watch::sleep(None, &self.control.bell, BREATH_MS);
+            breath.map_err(|error| Error::Internal(error.to_string()))?;
+        }
+        let until = self.due();
         let before = self.now();
         watch::sleep(self.folders.watch(), &self.control.bell, until - now)
             .map_err(|error| Error::Internal(error.to_string()))?;
