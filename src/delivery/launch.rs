@@ -9,7 +9,7 @@ use crate::plan::{Channel, Cut, Next, Taken, bulk_endpoint};
 use crate::store::Result;
 use crate::store::flight::{self, NewRequest};
 use crate::verdict::Wanted;
-use crate::wire::{Call, Endpoint, PathKey, segment};
+use crate::wire::{self, Call, Endpoint, PathKey, segment};
 
 /// A body of many that is being filled.
 struct Body {
@@ -28,7 +28,9 @@ impl Loop {
                 kind,
                 most,
                 upserts,
-            } => self.singles(kind, most, upserts, now),
+                spare,
+            } => self.singles(kind, most, (upserts, spare), now),
+            Next::Listing => self.take_stock(now),
             Next::Body {
                 kind,
                 channel,
@@ -40,14 +42,17 @@ impl Loop {
 
     pub(super) fn fly(&mut self, call: Call, in_air: InAir) {
         let endpoint = call.endpoint;
-        self.budget
-            .spend(in_air.request, endpoint.purse(), in_air.left);
-        self.wake.pulse.calls.fetch_add(1, Ordering::Relaxed);
+        self.spend(in_air.request, endpoint, in_air.left);
         let carrier = self.carrier.clone();
         self.air.spawn(async move {
             let answer = carrier.send(call).await;
             (in_air, answer)
         });
+    }
+
+    pub(super) fn spend(&mut self, request: i64, endpoint: Endpoint, now: i64) {
+        self.budget.spend(request, endpoint.purse(), now);
+        self.wake.pulse.calls.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn note(&self, flight: Option<i64>, endpoint: Endpoint, now: i64) -> Result<i64> {
@@ -116,10 +121,10 @@ impl Loop {
         Ok(true)
     }
 
-    fn singles(&mut self, kind: Kind, most: usize, upserts: bool, now: i64) -> Result<bool> {
+    fn singles(&mut self, kind: Kind, most: usize, which: (bool, bool), now: i64) -> Result<bool> {
         let look = self.look(now);
         let committed = self.store.write(move |c| {
-            flight::commit_singles(c, &look, kind, most, upserts, &mut calls::single)
+            flight::commit_singles(c, &look, kind, most, which, &mut calls::single)
         })?;
         let acted = committed.acts > 0;
         for single in committed.singles {
@@ -152,6 +157,7 @@ impl Loop {
             return Ok(false);
         };
         let look = self.look(now);
+        let csv = channel == Channel::Csv;
         let mut body = Body {
             // A half goes as it is: it was cut already.
             cut: Cut::new(
@@ -162,7 +168,7 @@ impl Loop {
                     self.bytes_max
                 },
             ),
-            json: String::from("["),
+            json: String::from(if csv { "" } else { "[" }),
         };
         let (took_off, json) = self.store.write(move |c| {
             let took_off = flight::commit_body(
@@ -175,7 +181,7 @@ impl Loop {
                     let item = calls::item(candidate);
                     let taken = body.cut.take(item.len());
                     if taken == Taken::Yes {
-                        if body.json.len() > 1 {
+                        if !csv && body.json.len() > 1 {
                             body.json.push(',');
                         }
                         body.json.push_str(&item);
@@ -183,6 +189,9 @@ impl Loop {
                     taken
                 },
             )?;
+            if csv {
+                return Ok((took_off, wire::skus_csv(&body.json)));
+            }
             body.json.push(']');
             Ok((took_off, body.json))
         })?;
@@ -191,6 +200,7 @@ impl Loop {
         };
         self.bodies_in_air += 1;
         let cargo = Cargo::Body {
+            kind,
             flight: took_off.begun.flight,
             bytes: json.len(),
             records: took_off.records,

@@ -465,3 +465,170 @@ async fn cleared_fields_are_cleared_at_the_remote() {
     assert!(customer["metadata"].get("vip").is_none_or(Value::is_null));
     world.judge();
 }
+
+/// SKUs `S1` to `Sn`, ten for each of the products `P1`, `P2`, …
+fn many_skus(world: &mut World, n: usize) {
+    let products: Vec<_> = (1..=n.div_ceil(10)).map(|i| format!("P{i}")).collect();
+    let records: Vec<_> = products
+        .iter()
+        .map(|key| {
+            let fields = vec![("name", text(key)), ("attributes", r#"["size"]"#.into())];
+            (key.as_str(), fields)
+        })
+        .collect();
+    world.drop_file(Kind::Products, &records);
+    many_skus_alone(world, n, 1250);
+}
+
+fn many_skus_alone(world: &mut World, n: usize, price: usize) {
+    let keys: Vec<_> = (1..=n).map(|i| format!("S{i}")).collect();
+    let records: Vec<_> = keys
+        .iter()
+        .enumerate()
+        .map(|(i, key)| {
+            let fields = vec![
+                ("product", text(&format!("P{}", i / 10 + 1))),
+                ("sku", text(&format!("Tea, {i} g"))),
+                ("price", price.to_string()),
+                ("attributes.size", text("L")),
+                ("image_url", text("https://shop.example/s.png")),
+            ];
+            (key.as_str(), fields)
+        })
+        .collect();
+    world.drop_file(Kind::Skus, &records);
+}
+
+fn singly_sent_skus(world: &World) -> usize {
+    let writes = world.writes();
+    writes.iter().filter(|call| call.ends_with("/skus")).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_new_skus_with_a_thousand_new_products_take_ten_calls_that_write_at_most() {
+    let mut world = World::new();
+    many_skus(&mut world, 10_000);
+    assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+    assert_eq!(
+        world.writes(),
+        [
+            "POST /v1/products/bulk/async",
+            "POST /v1/exports",
+            "POST /v1/skus/importCSV"
+        ]
+    );
+    assert!(world.calls().len() <= 20, "{}", world.calls().len());
+    assert_eq!((world.pending(), world.parked()), (0, vec![]));
+    assert_eq!(world.remote.lock().unwrap().count("skus"), 10_000);
+    let sku = world.object("skus", "S10000");
+    assert_eq!(sku["product_id"], world.object("products", "P1000")["id"]);
+    assert_eq!(sku["sku"], "Tea, 9999 g");
+    assert_eq!(sku["price"], 1250);
+    assert_eq!(sku["attributes"]["size"], "L");
+    assert_eq!(sku["image_url"], "https://shop.example/s.png");
+    world.judge();
+    // What is acknowledged needs no call; what changes goes singly, since a CSV would not carry it.
+    many_skus_alone(&mut world, 60, 1250);
+    let before = world.calls().len();
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    assert_eq!(world.calls().len(), before);
+    many_skus_alone(&mut world, 60, 1300);
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    assert_eq!(singly_sent_skus(&world), 60);
+    assert_eq!(world.object("skus", "S60")["price"], 1300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn skus_that_the_remote_has_go_singly() {
+    let mut world = World::new();
+    many_skus(&mut world, 100);
+    world.sync(600).await;
+    // Another store, which knows nothing of what is there.
+    let mut other = World::new();
+    other.remote = world.remote.clone();
+    other.clock = world.clock.clone();
+    let before = singly_sent_skus(&other);
+    many_skus(&mut other, 170);
+    assert_eq!(other.sync(600).await, Outcome::Delivered);
+    assert_eq!(singly_sent_skus(&other) - before, 100);
+    assert_eq!(other.remote.lock().unwrap().count("skus"), 170);
+}
+
+#[tokio::test(start_paused = true)]
+async fn skus_that_the_columns_do_not_carry_go_singly() {
+    let mut world = World::new();
+    product(&mut world, "P1", "Tea");
+    let keys: Vec<_> = (0..60).map(|i| format!("S{i}")).collect();
+    let records: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            let fields = vec![("product", text("P1")), ("currency", text("EUR"))];
+            (key.as_str(), fields)
+        })
+        .collect();
+    world.drop_file(Kind::Skus, &records);
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    assert_eq!(singly_sent_skus(&world), 60);
+    assert_eq!(world.object("skus", "S59")["currency"], "EUR");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attribute_is_named_in_the_product_before_a_sku_uses_it() {
+    let mut world = World::new();
+    product(&mut world, "P1", "Tea");
+    world.sync(60).await;
+    let fields = vec![("product", text("P1")), ("attributes.size", text("L"))];
+    world.drop_file(Kind::Skus, &[("S1", fields)]);
+    let fields = vec![("name", text("Tea")), ("attributes", r#"["size"]"#.into())];
+    world.drop_file(Kind::Products, &[("P1", fields)]);
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.parked(), vec![]);
+    assert_eq!(world.object("skus", "S1")["attributes"]["size"], "L");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_fail_go_singly_and_get_their_own_verdict() {
+    let mut world = World::new();
+    world.faults(r#"{"refuse":[{"source_id":"S7"}],"jobs":{"partial":0.1,"keys":["odd_key"]}}"#);
+    many_skus(&mut world, 100);
+    assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+    assert_eq!(world.parked().len(), 1, "{:?}", world.parked());
+    assert_eq!(world.parked()[0].0, "S7");
+    assert_eq!(world.remote.lock().unwrap().count("skus"), 99);
+    let singly = singly_sent_skus(&world);
+    assert!((1..60).contains(&singly), "{singly}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_or_export_that_fails_costs_calls_and_no_sku() {
+    for faults in [
+        r#"{"jobs":{"export_error":1}}"#,
+        r#"{"jobs":{"fail":1}}"#,
+        r#"{"faults":[{"match":"POST /v1/skus/importCSV","then":"reset"}]}"#,
+        r#"{"faults":[{"match":"POST /v1/skus/importCSV","apply":true,"then":"reset"}]}"#,
+        r#"{"faults":[{"match":"POST /v1/skus/importCSV","status":400}]}"#,
+        r#"{"faults":[{"match":"POST /v1/exports","then":"reset"}]}"#,
+        r#"{"faults":[{"match":"GET /v1/exports*","status":404}]}"#,
+    ] {
+        let mut world = World::new();
+        let records: Vec<_> = (1..=8)
+            .map(|i| {
+                (
+                    format!("P{i}"),
+                    vec![("name", text("Tea")), ("attributes", r#"["size"]"#.into())],
+                )
+            })
+            .collect();
+        let records: Vec<_> = records
+            .iter()
+            .map(|(k, f)| (k.as_str(), f.clone()))
+            .collect();
+        world.drop_file(Kind::Products, &records);
+        world.sync(60).await;
+        world.faults(faults);
+        many_skus_alone(&mut world, 80, 100);
+        assert_eq!(world.sync(3_600).await, Outcome::Delivered, "{faults}");
+        assert_eq!(world.remote.lock().unwrap().count("skus"), 80, "{faults}");
+        assert_eq!(world.parked(), vec![]);
+    }
+}

@@ -89,13 +89,14 @@ enum Act<T> {
 }
 
 /// Commits up to `most` single flights for records of a kind, and settles on the way what needs no
-/// call. `upserts`: whether made and changed records go, or only deletions and consents.
+/// call. `upserts`: whether made and changed records go, or only deletions and consents; `spare`: those
+/// that a CSV can carry do not.
 pub fn commit_singles<T>(
     c: &Connection,
     look: &Look,
     kind: Kind,
     most: usize,
-    upserts: bool,
+    (upserts, spare): (bool, bool),
     choose: &mut dyn FnMut(&Candidate) -> Choice<T>,
 ) -> Result<Committed<T>> {
     // Gathered first: a table is not written while it is walked.
@@ -110,7 +111,7 @@ pub fn commit_singles<T>(
             acts.push(Act::Park(candidate, refusal));
         } else if candidate.delete.is_some()
             || candidate.consents
-            || (upserts && goes_singly(&candidate))
+            || (upserts && goes_singly(&candidate) && !(spare && candidate.by_csv))
         {
             match choose(&candidate) {
                 Choice::Launch(launch) => {
@@ -312,7 +313,8 @@ pub fn commit_body(
             && candidate.delete.is_none()
             && candidate.readiness != Readiness::NoProduct
             && !settled(&candidate)
-            && (channel == Channel::Import) == candidate.history;
+            && (channel == Channel::Import) == candidate.history
+            && (channel == Channel::Csv) == candidate.by_csv;
         if !fits {
             return Ok(Step::On);
         }
@@ -342,6 +344,7 @@ pub fn commit_body(
     }
     let name = match channel {
         Channel::Import => channels::IMPORT,
+        Channel::Csv => channels::CSV,
         Channel::Bulk | Channel::Single => channels::BULK,
     };
     let flight = open(c, kind, PART_RECORD, name, look.now)?;
