@@ -95,6 +95,7 @@ pub fn look(
         &circumstances,
         &|| Store::look(&config.state_dir),
         &scratch,
+        &|key, content| crate::wire::sku_row(key, content).map(|row| row.len()),
     );
     Ok(planned.map_err(parts::intake_failed)?)
 }
@@ -291,6 +292,7 @@ fn forecasts(
                 Sent::Changed if record.kind == Kind::Orders && !folder.history => {
                     forecaster.known_order()
                 }
+                Sent::New if record.kind == Kind::Skus => forecaster.new_sku(record.row_bytes),
                 Sent::New | Sent::Changed => {
                     forecaster.upsert(record.kind, record.bytes, folder.history)
                 }

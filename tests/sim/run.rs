@@ -191,7 +191,7 @@ impl Watch {
 impl Run {
     fn new(seed: u64) -> Result<Run, Breach> {
         let mut chance = Chance(seed);
-        let calm = seed % CALM == 0;
+        let calm = seed.is_multiple_of(CALM);
         let bulk = match calm {
             true => Bulk::Auto,
             false => *chance.pick(&[Bulk::Auto, Bulk::Auto, Bulk::Always, Bulk::Never]),
