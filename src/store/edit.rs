@@ -414,12 +414,13 @@ fn is_refused(
         .is_some_and(|refused| refused == fingerprint))
 }
 
-/// Whether any flight carried it: what was never sent needs no deletion at the remote.
+/// Whether any flight carried it, or may have: what was never sent needs no deletion at the remote.
 pub(super) fn ever_sent(c: &Connection, id: i64) -> Result<bool> {
-    Ok(
-        c.prepare_cached("SELECT EXISTS(SELECT 1 FROM flight_item WHERE id = ?1)")?
-            .query_row([id], |row| row.get(0))?,
-    )
+    Ok(c.prepare_cached(
+        "SELECT EXISTS(SELECT 1 FROM flight_item WHERE id = ?1) OR EXISTS(
+           SELECT 1 FROM document d JOIN meta m ON m.name = ?2 WHERE d.id = ?1 AND d.at < m.value)",
+    )?
+    .query_row(params![id, super::thin::FLIGHTS_BEFORE], |row| row.get(0))?)
 }
 
 /// A file is stored to its end: what it changed of parked records is parked no longer, but for the
