@@ -428,9 +428,13 @@ fn standing(path: &Path) -> io::Result<PathBuf> {
 fn check_database(state_dir: &Path) -> Vec<Finding> {
     let advice = |error: &store::Error| match error {
         store::Error::Newer { .. } => "Install that version; the database was left as it is.",
-        store::Error::Broken(_) => {
-            "Stop tillsync, keep the damaged file, and put a backup in its place with `tillsync restore`."
+        store::Error::Damaged(_) => {
+            "Start (or restart) tillsync: it keeps the damaged file aside. Then put a backup in its place with `tillsync restore`."
         }
+        store::Error::Aside { .. } => {
+            "Put a backup in its place with `tillsync restore`, or move the damaged file to another folder."
+        }
+        store::Error::Broken(_) => "Look at the disk: the system's log says more.",
         _ => "Give the database to the user that runs tillsync.",
     };
     match Store::look(state_dir) {

@@ -440,9 +440,14 @@ fn broken_off(
 ) -> Result<Option<(i64, Option<String>)>> {
     let (mut seq, mut found) = (candidate.seq, None);
     while seq > acked_seq && seq != candidate.id {
-        let (prev, op, patch): (i64, i64, String) = c
+        let change: Option<(i64, i64, String)> = c
             .prepare_cached("SELECT prev, op, patch FROM change WHERE seq = ?1")?
-            .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        // The log reaches no further back: what was acknowledged before `rebind` may have been thinned.
+        let Some((prev, op, patch)) = change else {
+            break;
+        };
         let op = Op::from_code(op).ok_or_else(|| damaged("a change"))?;
         let moved = candidate.kind == Kind::Skus;
         if op == Op::Deleted || moved {
