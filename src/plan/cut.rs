@@ -29,14 +29,20 @@ impl Cut {
             bytes_max: bytes_max.min(BODY_BYTES_MAX),
             records_max: match channel {
                 Channel::Import => IMPORT_ORDERS_MAX,
-                Channel::Bulk | Channel::Csv | Channel::Single => usize::MAX,
+                Channel::Bulk | Channel::Csv | Channel::Metadata | Channel::Single => usize::MAX,
             },
             bytes: match channel {
                 Channel::Csv => SKUS_CSV_FRAME_BYTES,
-                Channel::Bulk | Channel::Import | Channel::Single => 2,
+                Channel::Bulk | Channel::Import | Channel::Metadata | Channel::Single => 2,
             },
             records: 0,
         }
+    }
+
+    /// So many bytes stand in the body beside its items.
+    pub fn beside(mut self, bytes: usize) -> Cut {
+        self.bytes += bytes;
+        self
     }
 
     pub fn records(&self) -> usize {

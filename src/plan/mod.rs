@@ -42,6 +42,8 @@ pub enum Channel {
     Import,
     /// New SKUs, as rows of a CSV upload.
     Csv,
+    /// One change of metadata, with the keys of those that share it.
+    Metadata,
 }
 
 /// Whether new SKUs that the columns carry whole go by CSV: `due` of them wait.
@@ -323,14 +325,14 @@ fn of_queue(
                 upserts = true;
                 singles += queue.upserts;
             }
-            Channel::Bulk | Channel::Import | Channel::Csv if job_room => {
+            Channel::Bulk | Channel::Import | Channel::Csv | Channel::Metadata if job_room => {
                 return Some(Next::Body {
                     kind,
                     channel: of_many,
                     body: None,
                 });
             }
-            Channel::Bulk | Channel::Import | Channel::Csv => {}
+            Channel::Bulk | Channel::Import | Channel::Csv | Channel::Metadata => {}
         }
     }
     let most = singles.min(free);

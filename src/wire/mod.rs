@@ -14,7 +14,8 @@ pub use answer::{
     Answer, Fault, ItemFault, Job, JobState, Limits, Made, NoAnswer, Response, http_date_ms,
 };
 pub use body::{
-    OrderNames, bulk_item, consents, customer, has_consents, metadata_call, order, product, sku,
+    OrderNames, bulk_item, consents, customer, has_consents, metadata_call, metadata_frame_bytes,
+    metadata_key, order, product, sku,
 };
 pub use csv::{KeyColumn, NotKeys, SKUS_CSV_FRAME_BYTES, sku_row, skus_csv};
 pub use export::{Export, ExportState, export};

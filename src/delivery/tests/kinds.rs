@@ -632,3 +632,109 @@ async fn an_upload_or_export_that_fails_costs_calls_and_no_sku() {
         assert_eq!(world.parked(), vec![]);
     }
 }
+
+/// Customers or products `K0` to `K999` whose documents fill more than two bodies, in a tier; every
+/// hundredth with another name, too, where `names` says so.
+fn in_tier(world: &mut World, kind: Kind, tier: &str, names: &str) {
+    let long = "x".repeat(25_000);
+    let keys: Vec<_> = (0..1_000).map(|i| format!("K{i}")).collect();
+    let records: Vec<_> = keys
+        .iter()
+        .enumerate()
+        .map(|(i, key)| {
+            let name = if i % 80 == 0 { names } else { "Ann" };
+            let fields = vec![
+                ("name", text(name)),
+                ("metadata.note", text(&long)),
+                ("metadata.tier", tier.to_owned()),
+                ("metadata.points", i.to_string()),
+            ];
+            (key.as_str(), fields)
+        })
+        .collect();
+    world.drop_file(kind, &records);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_change_of_metadata_that_many_share_is_told_once() {
+    for kind in [Kind::Customers, Kind::Products] {
+        let mut world = World::new();
+        in_tier(&mut world, kind, "\"silver\"", "Ann");
+        assert_eq!(world.sync(600).await, Outcome::Delivered);
+        let bulk = format!("POST /v1/{}/bulk/async", kind.name());
+        let shared = format!("POST /v1/{}/metadata/async", kind.name());
+        assert_eq!(world.writes(), [bulk.as_str(); 3]);
+        // All of them, then most of them, then cleared.
+        in_tier(&mut world, kind, "\"gold\"", "Ann");
+        assert_eq!(world.sync(600).await, Outcome::Delivered);
+        assert_eq!(world.writes()[3..], [shared.as_str()]);
+        in_tier(&mut world, kind, "\"none\"", "Bea");
+        assert_eq!(world.sync(600).await, Outcome::Delivered);
+        assert_eq!(world.writes()[4..], [shared.as_str(), bulk.as_str()]);
+        in_tier(&mut world, kind, "CLEARED", "Bea");
+        assert_eq!(world.sync(600).await, Outcome::Delivered);
+        assert_eq!(world.writes()[6..], [shared.as_str()]);
+        assert_eq!(world.pending(), 0);
+        for i in 0..1_000 {
+            let held = world.object(kind.name(), &format!("K{i}"));
+            assert_eq!(held["name"], if i % 80 == 0 { "Bea" } else { "Ann" });
+            assert_eq!(held["metadata"]["points"], i);
+            assert!(held["metadata"]["tier"].is_null());
+            assert_eq!(held["metadata"]["note"].as_str().unwrap().len(), 25_000);
+        }
+        world.judge();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_change_whose_outcome_is_unknown_goes_again_whole() {
+    let mut world = World::new();
+    in_tier(&mut world, Kind::Customers, "\"silver\"", "Ann");
+    world.sync(600).await;
+    world.faults(
+        r#"{"faults":[{"match":"POST /v1/customers/metadata/async","apply":true,"then":"reset"}]}"#,
+    );
+    in_tier(&mut world, Kind::Customers, "\"gold\"", "Ann");
+    assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+    let after = world.writes().split_off(4);
+    assert!(!after.is_empty());
+    assert!(after.iter().all(|call| call.ends_with("/bulk/async")));
+    assert_eq!(world.object("customers", "K9")["metadata"]["tier"], "gold");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_orders_of_history_take_five_calls_that_write() {
+    let mut world = World::new();
+    let keys: Vec<String> = (0..10_000).map(|i| format!("O{i}")).collect();
+    let records: Vec<_> = keys
+        .iter()
+        .map(|key| (key.as_str(), vec![("status", text("FULFILLED"))]))
+        .collect();
+    world.drop_into("history", Kind::Orders, &records, Act::Upsert);
+    assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+    assert_eq!(world.writes(), ["POST /v1/orders/import"; 5]);
+    assert_eq!(world.remote.lock().unwrap().count("orders"), 10_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_whose_fate_is_unknown_is_not_followed_by_other_content() {
+    let mut world = World::new();
+    many_skus(&mut world, 110);
+    world.faults(r#"{"faults":[{"match":"POST /v1/skus/importCSV","then":"reset"}]}"#);
+    world.daemon(120).await;
+    // The same went singly; what is newer waits until the upload is surely worked off.
+    assert_eq!((singly_sent_skus(&world), world.pending()), (110, 0));
+    many_skus_alone(&mut world, 1, 9_900);
+    world.daemon(600).await;
+    assert_eq!(
+        world.pending(),
+        1,
+        "{} {:?} {:?}",
+        world.story("S1"),
+        world.parked(),
+        world.writes()
+    );
+    world.daemon(90_000).await;
+    assert_eq!(world.pending(), 0);
+    assert_eq!(world.object("skus", "S1")["price"], 9_900);
+}

@@ -25,6 +25,7 @@ pub struct Candidate {
     pub seq: i64,
     pub fingerprint: Fingerprint,
     pub acked: Option<Fingerprint>,
+    pub acked_seq: Option<i64>,
     pub content: Content,
     /// The API's own id.
     pub remote_id: Option<String>,
@@ -90,7 +91,12 @@ impl Unknown {
                     kind: row.get(1)?,
                     part: row.get(2)?,
                     quiet: row.get(3)?,
-                    of_many: channel == super::channel::BULK || channel == super::channel::IMPORT,
+                    of_many: [
+                        super::channel::BULK,
+                        super::channel::IMPORT,
+                        super::channel::METADATA,
+                    ]
+                    .contains(&channel.as_str()),
                 })
             })?
             .collect::<rusqlite::Result<_>>()?;
@@ -226,6 +232,7 @@ impl<'a> Walk<'a> {
             seq: row.get(8)?,
             fingerprint: row.get(11)?,
             acked: row.get(12)?,
+            acked_seq: row.get(13)?,
             content,
             readiness: Readiness::Go,
             product: None,
@@ -234,7 +241,7 @@ impl<'a> Walk<'a> {
             bound: false,
             by_csv: false,
         };
-        let acked_seq: Option<i64> = row.get(13)?;
+        let acked_seq = candidate.acked_seq;
         if consents {
             if !self.consents(c, &mut candidate)? {
                 return Ok(None);

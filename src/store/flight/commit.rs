@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::candidate::{Candidate, Step, Walk};
-use super::{Look, channel as channels, park, settle};
+use super::{Look, channel as channels, park, settle, shared};
 use crate::kind::Kind;
 use crate::plan::{Channel, Readiness, Taken};
 use crate::record::{Fingerprint, GONE};
@@ -166,6 +166,11 @@ fn settled(candidate: &Candidate) -> bool {
     candidate.readiness == Readiness::Done || candidate.acked == Some(candidate.fingerprint)
 }
 
+/// Whether a body of many can carry it.
+pub(super) fn goes_whole(candidate: &Candidate) -> bool {
+    candidate.delete.is_none() && candidate.readiness != Readiness::NoProduct && !settled(candidate)
+}
+
 fn goes_singly(candidate: &Candidate) -> bool {
     candidate.body.is_none() && !candidate.bound && !candidate.history
 }
@@ -294,12 +299,13 @@ fn put_items(c: &Connection, flight: i64, kind: Kind, items: &[Item]) -> Result<
 }
 
 /// Commits one flight of many: `take` is offered the records that are due, one after another, until
-/// it is full. `body`: of one half of a refused body alone. `None`: nothing was taken.
+/// it is full. `body`: of one half of a refused body alone; `change`: of those alone that differ by this
+/// change of metadata. `None`: nothing was taken.
 pub fn commit_body(
     c: &Connection,
     look: &Look,
     (kind, channel): (Kind, Channel),
-    body: Option<i64>,
+    (body, change): (Option<i64>, Option<&str>),
     endpoint: Endpoint,
     take: &mut dyn FnMut(&Candidate) -> Taken,
 ) -> Result<Option<TookOff>> {
@@ -310,11 +316,13 @@ pub fn commit_body(
     let mut walk = Walk::new(c, look)?;
     walk.each(c, kind, false, body, &mut |candidate| {
         let fits = candidate.body == body
-            && candidate.delete.is_none()
-            && candidate.readiness != Readiness::NoProduct
-            && !settled(&candidate)
+            && goes_whole(&candidate)
             && (channel == Channel::Import) == candidate.history
-            && (channel == Channel::Csv) == candidate.by_csv;
+            && (channel == Channel::Csv) == candidate.by_csv
+            && match change {
+                Some(_) => shared::metadata_change(c, &candidate)?.as_deref() == change,
+                None => true,
+            };
         if !fits {
             return Ok(Step::On);
         }
@@ -345,6 +353,7 @@ pub fn commit_body(
     let name = match channel {
         Channel::Import => channels::IMPORT,
         Channel::Csv => channels::CSV,
+        Channel::Metadata => channels::METADATA,
         Channel::Bulk | Channel::Single => channels::BULK,
     };
     let flight = open(c, kind, PART_RECORD, name, look.now)?;

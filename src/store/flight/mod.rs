@@ -11,6 +11,7 @@ mod park;
 mod queue;
 mod recover;
 mod settle;
+mod shared;
 mod state;
 
 pub use candidate::{Candidate, Delete, Named};
@@ -25,6 +26,7 @@ pub use recover::{recover, shift, spent};
 pub use settle::{
     Doubt, Ended, Fate, ItemFate, conclude, conclude_named, conclude_request, split, unknown_over,
 };
+pub use shared::shared_change;
 pub use state::{
     Rebind, Standing, Witness, demand_rebind, project, save, set_project, standing, witnesses,
 };

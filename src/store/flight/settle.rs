@@ -523,13 +523,13 @@ pub fn unknown_over(c: &Connection, ended: Option<(Kind, i64)>, now: i64) -> Res
     if let Some((kind, flight)) = ended {
         c.prepare_cached(
             "UPDATE flight SET state = 'done' WHERE state = 'unknown' AND id < ?2
-               AND (kind = ?1 AND channel IN ('bulk', 'import') OR channel = 'csv' AND ?1 <> ?3)",
+               AND (kind = ?1 AND channel IN ('bulk', 'import', 'metadata') OR channel = 'csv' AND ?1 <> ?3)",
         )?
         .execute(params![kind.code(), flight, Kind::Orders.code()])?;
     }
     c.prepare_cached(
         "UPDATE flight SET state = 'done' WHERE state = 'unknown'
-           AND (quiet <= ?1 AND channel NOT IN ('bulk', 'import') OR quiet + ?2 <= ?1)",
+           AND (quiet <= ?1 AND channel NOT IN ('bulk', 'import', 'metadata') OR quiet + ?2 <= ?1)",
     )?
     .execute(params![now, WORKED_OFF_MS])?;
     Ok(())
