@@ -225,13 +225,17 @@ impl Loop {
         let now = after.now;
         self.store.write(move |c| after.store(c))?;
         self.catalogue = match (step, export) {
-            (Step::Fetch { since, keys }, _) => match keys {
-                Some(keys) => Catalogue::Known {
-                    keys: Arc::new(keys),
-                    at: since,
+            (
+                Step::Fetch {
+                    since,
+                    keys: Some(keys),
                 },
-                None => Catalogue::unusable(now),
+                _,
+            ) => Catalogue::Known {
+                keys: Arc::new(keys),
+                at: since,
             },
+            (Step::Fetch { .. }, _) => Catalogue::unusable(now),
             (step, Some(export)) => {
                 let (since, polls) = match step {
                     Step::Ask { since, polls, .. } => (since, polls + 1),
