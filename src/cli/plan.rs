@@ -95,7 +95,7 @@ pub fn look(
         &circumstances,
         &|| Store::look(&config.state_dir),
         &scratch,
-        &|key, content| crate::wire::sku_row(key, content).map(|row| row.len()),
+        &crate::plan::sku_row_bytes,
     );
     Ok(planned.map_err(parts::intake_failed)?)
 }

@@ -5,10 +5,16 @@ use std::collections::BTreeMap;
 use crate::budget::Budget;
 use crate::config::Bulk;
 use crate::kind::Kind;
-use crate::wire::{BODY_BYTES_MAX, Endpoint, Purse};
+use crate::record::Content;
+use crate::wire::{BODY_BYTES_MAX, Endpoint, Purse, sku_row};
 
 use super::cut::{Cut, Taken};
 use super::{Channel, SINGLES_IN_AIR_MAX, SINGLES_MAX, bulk_endpoint, channel, skus_by_csv};
+
+/// Bytes of a new SKU's row in the CSV upload; `None`: its columns cannot carry all of it.
+pub fn sku_row_bytes(key: &str, content: &Content) -> Option<usize> {
+    sku_row(key, content).map(|row| row.len())
+}
 
 /// A single call's way there and back, for an estimate.
 const CALL_MS: i64 = 150;

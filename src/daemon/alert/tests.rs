@@ -347,6 +347,6 @@ fn a_heartbeat_says_little() {
     let status = Status::new(facts, NOW, &crate::status::example::paris());
     assert_eq!(
         heartbeat(&status),
-        r#"{"store":"paris-03","version":"0.1.0","pending":312,"parked":0,"oldest_pending":"2026-11-25T11:31:00Z"}"#
+        r#"{"store":"paris-03","version":"0.1.0","pending":312,"parked":0,"oldest_pending":"2026-11-25T11:31:00.000Z"}"#
     );
 }

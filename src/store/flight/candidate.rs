@@ -332,7 +332,12 @@ impl<'a> Walk<'a> {
                 let key = match (gone, acked_seq) {
                     (false, _) => text(&candidate.content, "product"),
                     // Where the remote has it, wherever it moved to before it was deleted here.
-                    (true, Some(acked)) => broken_off(c, candidate, acked)?.and_then(|off| off.1),
+                    (true, Some(acked)) => {
+                        match broken_off(c, candidate, acked)?.and_then(|off| off.1) {
+                            None => last_value(c, candidate.id, candidate.seq, "product")?,
+                            there => there,
+                        }
+                    }
                     (true, None) => last_value(c, candidate.id, candidate.seq, "product")?,
                 };
                 if let Some(key) = key {
@@ -459,8 +464,8 @@ fn broken_off(
                 .and_then(unquote);
             if op == Op::Deleted || (op == Op::Updated && product.is_some()) {
                 // The oldest names the product that the remote has; the newest ends the series.
-                let newest = found.map_or(seq, |(newest, _)| newest);
-                found = Some((newest, product));
+                let (newest, later) = found.unwrap_or((seq, None));
+                found = Some((newest, product.or(later)));
             }
         }
         seq = prev;
