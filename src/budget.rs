@@ -277,7 +277,7 @@ impl Budget {
             .rev()
             .find(|told| told.purse == purse && told.at <= left)
             .copied();
-        self.account_mut(purse).learn(limits, before, now);
+        self.account_mut(purse).learn(limits, before, left, now);
         if let Some(remaining) = limits.remaining {
             self.told.push_back(Told {
                 at: now,
@@ -460,7 +460,7 @@ impl Budget {
             return Room::Now(usize::MAX);
         };
         let window_ms = self.window_ms(purse);
-        if account.seen + window_ms <= now {
+        if account.seen + window_ms <= now || account.is_to_ask(now) {
             // Old news: one call goes to hear more.
             return match self.in_air() {
                 0 => Room::Now(1),
@@ -516,8 +516,14 @@ impl Room {
 }
 
 impl Account {
+    /// The last thing heard was a 429, and its wait is over.
+    fn is_to_ask(&self, now: i64) -> bool {
+        let over = |wait: Wait| wait.until() > self.seen && wait.until() <= now;
+        self.wait.is_some_and(over)
+    }
+
     /// `before`: what had remained when the call left, as far as an answer had told it.
-    fn learn(&mut self, limits: &Limits, before: Option<Told>, now: i64) {
+    fn learn(&mut self, limits: &Limits, before: Option<Told>, left: i64, now: i64) {
         if let Some(limit) = limits.limit {
             if self.limit.is_some_and(|known| known != limit) {
                 self.refills = Refills::Unseen;
@@ -539,7 +545,9 @@ impl Account {
             }
         }
         // Answers overtake each other: without a rise that is sure, the lower figure is the newer one.
-        let risen = before.is_none_or(|before| remaining > before.remaining);
+        // What a 429 meant is over once a call that left after its wait is told more.
+        let risen =
+            before.is_none_or(|before| remaining > before.remaining) || self.is_to_ask(left);
         self.remaining = match self.remaining {
             Some(known) if !risen => Some(known.min(remaining)),
             _ => Some(remaining),

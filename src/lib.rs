@@ -41,3 +41,10 @@ pub mod intake;
 
 // A stand-in of the remote, for tests and trials. Knows nothing of the rest.
 pub mod standin;
+
+// All of it on simulated time, and the faults that this has to find.
+#[cfg(test)]
+mod plant;
+#[cfg(test)]
+#[path = "../tests/sim/mod.rs"]
+mod sim;

@@ -82,6 +82,19 @@ pub enum LinkNews {
     },
 }
 
+impl LinkNews {
+    /// The state of the link that it tells of (INTERFACE.md, Words).
+    pub fn name(&self) -> &'static str {
+        match self {
+            LinkNews::Fine => "up",
+            LinkNews::Limited { .. } => "limited",
+            LinkNews::Away { .. } => "away",
+            LinkNews::Refused { .. } => "refused",
+            LinkNews::Exhausted { .. } => "exhausted",
+        }
+    }
+}
+
 impl Verdict {
     fn new(outcome: Outcome, link: LinkNews) -> Verdict {
         Verdict { outcome, link }
@@ -322,6 +335,18 @@ pub fn of_probe(answer: &Answer, now: i64) -> LinkNews {
             None if response.status == 200 && response.is_list() => LinkNews::Fine,
             None => foreign(response),
         },
+    }
+}
+
+/// Of a question for one object: the link alone. The object, a list, or the API's own word that there
+/// is none is due.
+pub fn of_read(answer: &Answer, now: i64) -> LinkNews {
+    match answer {
+        Answer::Got(response) if response.status == 200 && response.is_object() => LinkNews::Fine,
+        Answer::Got(response) if response.status == 404 && response.fault().is_some() => {
+            LinkNews::Fine
+        }
+        other => of_probe(other, now),
     }
 }
 

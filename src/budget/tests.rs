@@ -66,6 +66,23 @@ fn a_429_stops_the_budget_that_it_names_until_the_time_it_names() {
 }
 
 #[test]
+fn after_the_wait_of_a_429_one_call_asks_what_remains() {
+    let mut budget = fresh(Period::Auto);
+    budget.spend(1, Purse::Api, 0);
+    budget.answered(1, Purse::Api, Some(&told(100, 99)), 10);
+    budget.spend(2, Purse::Api, 20);
+    budget.answered(2, Purse::Api, Some(&Limits::default()), 30);
+    budget.limited(Some(Purse::Api), Some(3_000), 30);
+    assert_eq!(budget.room(Purse::Api, 3_000), Room::At(3_030));
+    assert_eq!(budget.room(Purse::Api, 3_030), Room::Now(1));
+    budget.spend(3, Purse::Api, 3_030);
+    assert_eq!(budget.room(Purse::Api, 3_030), Room::AfterAnswer);
+    budget.answered(3, Purse::Api, Some(&told(100, 97)), 3_040);
+    let room = budget.room(Purse::Api, 3_040);
+    assert!(matches!(room, Room::Now(free) if free > 1), "{room:?}");
+}
+
+#[test]
 fn a_429_without_headers_stops_all_for_longer_each_time() {
     let mut budget = fresh(Period::Minute);
     let mut now = 0;

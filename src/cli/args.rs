@@ -51,7 +51,7 @@ pub struct Cli {
 pub enum Command {
     /// The daemon: takes in what is dropped, and delivers it
     #[command(
-        after_help = "One per state directory: a second one exits 75 and names the first's process."
+        after_help = "One per state directory: a second one exits 75 and names the first's process.\n\nExample:\n  tillsync run --config ~/trial/tillsync.toml"
     )]
     Run,
 
@@ -64,7 +64,11 @@ pub enum Command {
     /// Shows the main job with no account and no configuration
     #[command(after_help = "\
 A stand-in of the remote API on loopback, sample exports dropped in, and the status page. Works in a
-temporary folder and leaves nothing. Runs until Ctrl-C, or with --once until all is delivered.")]
+temporary folder and leaves nothing. Runs until Ctrl-C, or with --once until all is delivered.
+
+Examples:
+  tillsync demo
+  tillsync demo --once")]
     Demo(Demo),
 
     /// A stand-in of the remote API alone, in memory, for trying and testing
@@ -87,7 +91,9 @@ Examples:
 
     /// Configuration, folders, database, credentials: every problem in one run
     #[command(after_help = "\
-Run it as the service's user, since it looks with the eyes of whoever runs it:
+Run it as the service's user, since it looks with the eyes of whoever runs it.
+
+Example:
   sudo -u tillsync tillsync check --online")]
     Check(Check),
 
@@ -107,9 +113,13 @@ Examples:
     Import(Import),
 
     /// Link, folders, files, stored, pending, parked, budget, last error, and what to do
+    #[command(
+        after_help = "Examples:\n  tillsync status\n  tillsync status --format json | jq .pending"
+    )]
     Status(Shown),
 
     /// What needs a person, one line each; exits 65 if there is any
+    #[command(after_help = "Example:\n  tillsync todo || echo somebody is needed")]
     Todo(Listed),
 
     /// Files that were seen, newest first
@@ -127,15 +137,21 @@ Examples:
     Changes(Listing),
 
     /// Records whose latest change the remote has not yet acknowledged
+    #[command(
+        after_help = "Examples:\n  tillsync pending --kind orders\n  tillsync pending --limit 20 --format json"
+    )]
     Pending(Listing),
 
     /// Records that the remote refused, and why
     #[command(
-        after_help = "`tillsync retry` puts them back in the queue, `tillsync discard` gives them up."
+        after_help = "Example:\n  tillsync parked --kind skus\n\n`tillsync retry` puts them back in the queue, `tillsync discard` gives them up."
     )]
     Parked(Listing),
 
     /// The log of requests to the remote
+    #[command(
+        after_help = "Examples:\n  tillsync requests --limit 20\n  tillsync requests --kind customers --key C-1001"
+    )]
     Requests(Listing),
 
     /// Keys of stored customers by e-mail, phone or name
@@ -169,6 +185,7 @@ Examples:
     Pause(Pause),
 
     /// Ends a `pause`
+    #[command(after_help = "Examples:\n  tillsync resume\n  tillsync resume --folder customers")]
     Resume(Resume),
 
     /// Takes back what a wrongly dropped file changed, as new changes
@@ -198,7 +215,10 @@ Examples:
     /// Says that the store belongs to the project of the present credentials
     #[command(after_help = "\
 Needed after credentials of another project were set, or an old backup was restored: nothing is sent
-until then. Compares by `audit`: what is equal counts as acknowledged, what differs is queued.")]
+until then. Compares by `audit`: what is equal counts as acknowledged, what differs is queued.
+
+Example:
+  tillsync rebind --yes")]
     Rebind(Rebind),
 
     /// The source formats, one's columns, or which would be taken for a file
@@ -212,6 +232,9 @@ until then. Compares by `audit`: what is equal counts as acknowledged, what diff
     Backup(Backup),
 
     /// Puts a backup into an empty state directory
+    #[command(
+        after_help = "Example:\n  tillsync restore /mnt/usb/tillsync-backup.db   then: tillsync rebind"
+    )]
     Restore(Restore),
 
     /// Completions for a shell, to standard output
@@ -309,7 +332,7 @@ pub struct Settings {
 /// Of what is shown at all.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Shown {
-    /// [default: table on a terminal, else csv]
+    /// [default: table]; csv has a row a value
     #[arg(long, value_enum)]
     pub format: Option<Format>,
 }

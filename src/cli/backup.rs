@@ -39,6 +39,14 @@ pub fn restore(args: &Restore, shell: &mut Shell<'_>) -> Result<Status, Failure>
             crate::config::why(&error)
         ))
     })?;
+    // SQLite says of each failure alike that it was unable to open the file.
+    std::fs::File::open(&args.file).map_err(|error| {
+        Failure::Io(format!(
+            "{}: {}",
+            args.file.display(),
+            crate::config::why(&error)
+        ))
+    })?;
     backup::restore(&args.file, &config.state_dir)?;
     shell.say(
         "restored; nothing is sent from it until `tillsync rebind` has compared it with the remote",

@@ -9,6 +9,7 @@ use crate::config::problem::visible;
 use crate::config::{Config, Folder};
 use crate::daemon::parts;
 use crate::intake;
+use crate::preset::Presets;
 use crate::status::words;
 use crate::store::{FileRow, FileState};
 
@@ -17,6 +18,7 @@ pub fn run(args: &Import, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let store = open_for_writing(&config)?;
     let site = parts::site(&config, &store)?;
     let control = intake::Control::new().map_err(|error| Failure::Io(error.to_string()))?;
+    known_preset(&site.presets, &args.settings)?;
     let mut ended = Status::Done;
     for path in &args.files {
         let folder = settings(&config, &args.settings, path)?;
@@ -29,6 +31,15 @@ pub fn run(args: &Import, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     }
     wake(&config);
     Ok(ended)
+}
+
+/// Whether the source format that was typed exists.
+pub fn known_preset(presets: &Presets, asked: &Settings) -> Result<(), Failure> {
+    let name = asked.preset.as_str();
+    if name == "auto" || presets.get(name).is_some() {
+        return Ok(());
+    }
+    Err(super::presets::unknown(presets, name))
 }
 
 /// With which settings a file given by hand is read: a folder's by name, those of a kind, or those of the
@@ -78,13 +89,12 @@ fn outcome(row: &FileRow) -> String {
                 "{name}: stored as file {}: {} new, {} changed, {} unchanged",
                 row.id, row.new, row.changed, row.unchanged
             );
-            for (n, what) in [
-                (row.deleted, "deleted"),
-                (row.skipped, "rows skipped"),
-                (row.rejected, "rows rejected"),
-            ] {
+            if row.deleted > 0 {
+                text += &format!(", {} deleted", words::number(row.deleted));
+            }
+            for (n, what) in [(row.skipped, "skipped"), (row.rejected, "rejected")] {
                 if n > 0 {
-                    text += &format!(", {} {what}", words::number(n));
+                    text += &format!(", {} {what}", words::count(n, "row", "rows"));
                 }
             }
             if row.rejected > 0 {

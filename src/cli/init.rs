@@ -70,7 +70,8 @@ impl Layout {
             });
         };
         let dir = absolute(dir)?;
-        let file = if asked == Path::new(DEFAULT_FILE) {
+        // A trial of its own, whatever $TILLSYNC_CONFIG says.
+        let file = if shell.config.is_none() || asked == Path::new(DEFAULT_FILE) {
             dir.join("tillsync.toml")
         } else {
             absolute(&asked)?

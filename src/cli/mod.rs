@@ -194,7 +194,9 @@ pub struct Shell<'s> {
     pub out_is_terminal: bool,
     pub err_is_terminal: bool,
     /// Whether problems are shown in colours.
+    /// Of standard error; `coloured`: of standard output. Not for a `NO_COLOR` or a dumb terminal.
     pub styled: bool,
+    pub coloured: bool,
     /// Whether a person can be asked.
     pub input_is_terminal: bool,
     /// Columns of the terminal.
@@ -320,6 +322,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         out_is_terminal: std::io::stdout().is_terminal(),
         err_is_terminal: err.is_terminal(),
         styled,
+        coloured: anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never,
         input_is_terminal: std::io::stdin().is_terminal(),
         width: render::terminal_width(),
         zone: jiff::tz::TimeZone::system(),

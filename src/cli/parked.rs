@@ -4,6 +4,7 @@
 use super::args::{Discard, Retry};
 use super::{Failure, Shell, Status, now, open_for_writing, wake};
 use crate::kind::Kind;
+use crate::status::words;
 use crate::store::Store;
 use crate::store::flight::{self, Selection};
 
@@ -17,7 +18,8 @@ pub fn retry(args: &Retry, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     if count == 0 {
         shell.say("nothing of that is parked")?;
     } else {
-        shell.say(&format!("{count} parked records go out again"))?;
+        let what = words::count(count, "parked record goes", "parked records go");
+        shell.say(&format!("{what} out again"))?;
     }
     Ok(Status::Done)
 }
@@ -40,13 +42,18 @@ pub fn discard(args: &Discard, shell: &mut Shell<'_>) -> Result<Status, Failure>
     // What one command names by its key can be dropped in again; all of them cannot be seen over.
     if args.all {
         let would = discarded(&store, chosen.clone(), true)?;
-        shell.say(&format!("{} parked records would be set back to what the remote acknowledged, {} that it never had would be deleted here", would.set_back, would.deleted))?;
+        let back = words::count(would.set_back, "parked record", "parked records");
+        shell.say(&format!("{back} would be set back to what the remote acknowledged, {} that it never had would be deleted here", would.deleted))?;
         if !shell.confirm("Discard what they said?", args.consent)? {
             return Ok(Status::Done);
         }
     }
     let did = discarded(&store, chosen, false)?;
     wake(&config);
+    if did.set_back == 0 && did.deleted == 0 {
+        shell.say("nothing of that is parked")?;
+        return Ok(Status::Done);
+    }
     shell.say(&format!(
         "{} set back to what the remote acknowledged, {} deleted here",
         did.set_back, did.deleted

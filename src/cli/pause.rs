@@ -4,6 +4,7 @@ use super::args;
 use super::{Failure, Shell, Status, now, open_for_writing, render, wake};
 use crate::config::Config;
 use crate::store::meta::Pause;
+use crate::todo;
 
 pub fn pause(args: &args::Pause, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let config = shell.load_config()?;
@@ -22,7 +23,7 @@ pub fn pause(args: &args::Pause, shell: &mut Shell<'_>) -> Result<Status, Failur
     });
     let end = match pause {
         Pause::Until(until) => format!("until {}", render::local(until, &shell.zone)),
-        Pause::Open => "until `tillsync resume`".to_owned(),
+        Pause::Open => format!("until `{}`", todo::resume(folder)),
     };
     shell.say(&format!("{what} {end}"))?;
     Ok(Status::Done)

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::args::{Format, Plan};
-use super::import::settings;
+use super::import::{known_preset, settings};
 use super::render::{Cell, Listing};
 use super::{Failure, Shell, Status, open_store};
 use crate::budget::{Budget, Part};
@@ -31,6 +31,8 @@ const REJECTS_SHOWN: usize = 10;
 
 pub fn run(args: &Plan, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let config = Arc::new(shell.load_config()?);
+    let presets = parts::presets(&config)?;
+    known_preset(&presets, &args.settings)?;
     let mut files: Vec<(PathBuf, Folder)> = Vec::new();
     for path in &args.files {
         files.push((path.clone(), settings(&config, &args.settings, path)?));

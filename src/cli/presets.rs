@@ -29,21 +29,22 @@ pub fn run(args: &Presets, shell: &mut Shell<'_>) -> Result<Status, Failure> {
         None => list(&presets, args, shell),
         Some(name) => match presets.get(name) {
             Some(preset) => one(preset, args, shell),
-            None => {
-                let nearest = crate::config::problem::nearest(
-                    name,
-                    presets.iter().map(|preset| preset.name.as_str()),
-                );
-                let hint = nearest.map_or("`tillsync presets` lists them.".to_owned(), |name| {
-                    format!("Did you mean `{name}`?")
-                });
-                Err(Failure::Usage(format!(
-                    "there is no source format `{}`\n{hint}",
-                    visible(name)
-                )))
-            }
+            None => Err(unknown(&presets, name)),
         },
     }
+}
+
+/// That no source format has this name, and which one may be meant.
+pub fn unknown(presets: &preset::Presets, name: &str) -> Failure {
+    let nearest =
+        crate::config::problem::nearest(name, presets.iter().map(|preset| preset.name.as_str()));
+    let hint = nearest.map_or("`tillsync presets` lists them.".to_owned(), |name| {
+        format!("Did you mean `{name}`?")
+    });
+    Failure::Usage(format!(
+        "there is no source format `{}`\n{hint}",
+        visible(name)
+    ))
 }
 
 fn list(

@@ -83,6 +83,10 @@ impl Listing {
         self.rows.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     pub fn write(&self, format: Format, screen: &Screen, out: &mut dyn Write) -> io::Result<()> {
         let mut rows = Rows::begin(self.columns, format, screen, out)?;
         for row in &self.rows {
@@ -202,6 +206,12 @@ fn write_table(
     screen: &Screen,
     out: &mut dyn Write,
 ) -> io::Result<()> {
+    if screen
+        .width
+        .is_some_and(|width| !fits(columns, rows, width, &screen.zone))
+    {
+        return write_blocks(columns, rows, &screen.zone, out);
+    }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(columns);
     match screen.width {
@@ -219,16 +229,56 @@ fn write_table(
     Ok(())
 }
 
-fn table_cell(cell: &Cell, zone: &TimeZone) -> comfy_table::Cell {
-    let text = match cell {
-        Cell::Text(text) | Cell::Json(text) => visible(text),
-        Cell::Integer(number) => {
-            return comfy_table::Cell::new(number).set_alignment(comfy_table::CellAlignment::Right);
+/// A column that gets at least so many characters (or what its longest cell takes) can still be read.
+const COLUMN_CHARS_MIN: usize = 20;
+
+/// Whether the screen is wide enough for a table that can be read.
+fn fits(columns: &[&str], rows: &[Vec<Cell>], width: u16, zone: &TimeZone) -> bool {
+    let needed = |(index, name): (usize, &&str)| {
+        let cells = rows.iter().map(|row| text(&row[index], zone));
+        let longest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+        longest.min(COLUMN_CHARS_MIN).max(name.len()) + 2
+    };
+    columns.iter().enumerate().map(needed).sum::<usize>() <= usize::from(width)
+}
+
+/// A row as lines of names and values, an empty line after it; empty values are left out.
+fn write_blocks(
+    columns: &[&str],
+    rows: &[Vec<Cell>],
+    zone: &TimeZone,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let widest = columns.iter().map(|name| name.len()).max().unwrap_or(0);
+    for (index, row) in rows.iter().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
         }
+        for (name, cell) in columns.iter().zip(row) {
+            let text = text(cell, zone);
+            if !text.is_empty() {
+                writeln!(out, "{name:widest$}  {text}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn text(cell: &Cell, zone: &TimeZone) -> String {
+    match cell {
+        Cell::Text(text) | Cell::Json(text) => visible(text),
+        Cell::Integer(number) => number.to_string(),
         Cell::Time(ms) => local(*ms, zone),
         Cell::Null => String::new(),
-    };
-    comfy_table::Cell::new(text)
+    }
+}
+
+fn table_cell(cell: &Cell, zone: &TimeZone) -> comfy_table::Cell {
+    let shown = comfy_table::Cell::new(text(cell, zone));
+    match cell {
+        Cell::Integer(_) => shown.set_alignment(comfy_table::CellAlignment::Right),
+        _ => shown,
+    }
 }
 
 fn object(columns: &[&str], row: &[Cell]) -> String {
@@ -406,5 +456,27 @@ mod tests {
         let text = shown(Format::Table, &rows);
         assert_eq!(text.matches("fields").count(), 2);
         assert_eq!(text.matches("C1").count(), TABLE_ROWS_MAX + 1);
+    }
+
+    #[test]
+    fn a_screen_too_narrow_for_a_table_gets_a_line_a_value() {
+        let screen = |width| Screen {
+            width: Some(width),
+            zone: TimeZone::UTC,
+        };
+        let shown = |width| {
+            let mut listing = Listing::new(COLUMNS);
+            listing.push(row("C-1"));
+            listing.push(vec![8.into(), Cell::Null, Cell::Time(0), Cell::Null]);
+            let mut out = Vec::new();
+            listing
+                .write(Format::Table, &screen(width), &mut out)
+                .unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(shown(80).starts_with(" id "), "{}", shown(80));
+        let lines = "id      7\nkey     C-1\nat      2026-11-24 08:00:00 UTC\nfields  {\"name\":[null,\"Ann\"]}\n";
+        let next = "\nid      8\nat      1970-01-01 00:00:00 UTC\n";
+        assert_eq!(shown(40), format!("{lines}{next}"));
     }
 }

@@ -26,21 +26,23 @@ pub fn run(args: &Revert, shell: &mut Shell<'_>) -> Result<Status, Failure> {
             )));
         }
     }
+    let limit = args.listed.limit.unwrap_or(usize::MAX);
     let mut left = Listing::new(COLUMNS);
     let would = store.revert(args.id, true, now(), |kind, key, why| {
         let why = match why {
             Left::ChangedSince => "something changed it since",
             Left::NotDeletable => "an order cannot be deleted at the remote",
         };
-        left.push(vec![kind.name().into(), key.into(), why.into()]);
+        if left.len() < limit {
+            left.push(vec![kind.name().into(), key.into(), why.into()]);
+        }
     })?;
     shell.note(&format!(
         "file {}: {} records would be set back, {} deleted (also at the remote), {} left as they are",
         args.id, would.set_back, would.deleted, would.left
     ));
-    if !left.is_empty() {
-        shell.show(&left, args.listed.format)?;
-    }
+    // Also when nothing is left: a script that asked for JSON gets an array.
+    shell.show(&left, args.listed.format)?;
     if args.dry_run || !shell.confirm("Take back what this file changed?", args.consent)? {
         return Ok(Status::Done);
     }

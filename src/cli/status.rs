@@ -1,11 +1,14 @@
 //! `status` and `todo`: what stands how, and what needs a person.
 
+use serde_json::Value;
+
 use super::args::{Format, Listed, Shown};
 use super::render::{Cell, Listing};
 use super::{Failure, Shell, Status, now, open_store, output_failed};
 use crate::daemon::lock;
 use crate::status::{self, facts};
 
+const FACTS: &[&str] = &["name", "value"];
 const TODO: &[&str] = &["since", "kind", "text", "why", "command"];
 
 pub fn status(args: Shown, shell: &mut Shell<'_>) -> Result<Status, Failure> {
@@ -16,8 +19,15 @@ pub fn status(args: Shown, shell: &mut Shell<'_>) -> Result<Status, Failure> {
                 .map_err(|error| Failure::Internal(error.to_string()))?;
             shell.say(&json)?;
         }
-        _ => {
-            let colour = shell.out_is_terminal;
+        Some(Format::Csv) => {
+            let json = serde_json::to_value(&status)
+                .map_err(|error| Failure::Internal(error.to_string()))?;
+            let mut listing = Listing::new(FACTS);
+            flatten(String::new(), &json, &mut listing);
+            shell.show(&listing, Some(Format::Csv))?;
+        }
+        Some(Format::Table) | None => {
+            let colour = shell.coloured;
             let text = status::render_text(&status, &shell.zone.clone(), colour);
             shell
                 .out
@@ -28,19 +38,42 @@ pub fn status(args: Shown, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     Ok(Status::Done)
 }
 
+/// A row each value of the JSON form, under its path: `folders.0.name`.
+fn flatten(path: String, value: &Value, rows: &mut Listing) {
+    let below = |name: &str| match path.as_str() {
+        "" => name.to_owned(),
+        path => format!("{path}.{name}"),
+    };
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                flatten(below(name), value, rows);
+            }
+        }
+        Value::Array(items) => {
+            for (index, value) in items.iter().enumerate() {
+                flatten(below(&index.to_string()), value, rows);
+            }
+        }
+        Value::Null => rows.push(vec![path.into(), Cell::Null]),
+        Value::String(text) => rows.push(vec![path.into(), text.as_str().into()]),
+        other => rows.push(vec![path.into(), other.to_string().into()]),
+    }
+}
+
 pub fn todo(args: Listed, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let mut status = collect(shell)?;
-    if let Some(limit) = args.limit {
-        status.todo.truncate(limit);
-    }
     let ended = if status.todo.is_empty() {
         Status::Done
     } else {
         Status::Attention
     };
+    if let Some(limit) = args.limit {
+        status.todo.truncate(limit);
+    }
     match shell.format(args.format) {
         Format::Table => {
-            let text = status::render_todo(&status, &shell.zone.clone(), shell.out_is_terminal);
+            let text = status::render_todo(&status, &shell.zone.clone(), shell.coloured);
             shell
                 .out
                 .write_all(text.as_bytes())

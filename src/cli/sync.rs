@@ -8,10 +8,18 @@ use super::{Failure, Shell, Status};
 use crate::config::problem::visible;
 use crate::daemon::{self, Standing, Synced, logging};
 use crate::delivery::Outcome;
+use crate::status::words::{count, number};
 
 pub fn run(args: &Sync, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let config = shell.load_config()?;
     logging::start(LevelFilter::WARN);
+    for folder in config.folders.iter().filter(|f| !f.path.is_dir()) {
+        shell.note(&format!(
+            "folder {} ({}) is not there: nothing is taken in from it; `tillsync check` says what to do",
+            visible(&folder.name),
+            visible(&folder.path.to_string_lossy())
+        ));
+    }
     let mut progress = Bars::new(shell.err_is_terminal);
     let mut lines = Lines::default();
     let is_terminal = shell.err_is_terminal;
@@ -53,45 +61,67 @@ fn status(synced: &Synced) -> Status {
 fn summary(synced: &Synced, lines: &mut Vec<String>) {
     let taken = &synced.taken;
     lines.push(format!(
-        "taken in   {} files, {} rows: {} new, {} changed, {} unchanged, {} deleted",
-        taken.stored, taken.rows, taken.new, taken.changed, taken.unchanged, taken.deleted
+        "taken in   {}, {}: {} new, {} changed, {} unchanged, {} deleted",
+        count(taken.stored, "file", "files"),
+        count(taken.rows, "row", "rows"),
+        taken.new,
+        taken.changed,
+        taken.unchanged,
+        taken.deleted
     ));
     let attention = [
         (
             taken.rejected,
-            "rows were rejected: `tillsync rejects` says why, and the folder's rejects/ has them to be mended",
+            "row was rejected",
+            "rows were rejected",
+            "`tillsync rejects` says why, and the folder's rejects/ has them to be mended",
         ),
         (
             taken.held,
-            "files are held: `tillsync todo` says what to do",
+            "file is held",
+            "files are held",
+            "`tillsync todo` says what to do",
         ),
         (
             taken.unreadable,
-            "files could not be read: the reason stands beside them in rejects/",
+            "file could not be read",
+            "files could not be read",
+            "the reason stands beside each in rejects/",
         ),
         (
             synced.parked,
-            "records are parked, since the remote refused them: `tillsync parked` says why",
+            "record is parked, since the remote refused it",
+            "records are parked, since the remote refused them",
+            "`tillsync parked` says why",
         ),
     ];
     lines.extend(
         attention
             .iter()
-            .filter(|(n, _)| *n > 0)
-            .map(|(n, what)| format!("           {n} {what}")),
+            .filter(|(n, ..)| *n > 0)
+            .map(|(n, one, many, todo)| format!("           {}: {todo}", count(*n, one, many))),
     );
-    let pending = synced.pending;
+    let are_pending = match synced.pending {
+        1 => "1 record is pending".to_owned(),
+        n => format!("{} records are pending", number(n)),
+    };
     lines.push(match &synced.delivered {
-        None => format!("delivery   left out; {pending} records are pending"),
+        None => format!("delivery   left out; {are_pending}"),
         Some(Outcome::Delivered) => "delivery   nothing is pending".to_owned(),
         Some(Outcome::Refused { reason }) => {
-            format!("delivery   the remote refused the credentials ({reason}); {pending} records are pending\n           `tillsync login` stores new ones.")
+            format!(
+                "delivery   {reason}; {are_pending}\n           `tillsync login` stores new ones."
+            )
         }
         Some(Outcome::Pending { reason }) => {
-            let reason = reason.as_deref().map_or(String::new(), |reason| format!(" ({reason})"));
-            format!("delivery   {pending} records are pending{reason}; the next `tillsync sync` or the daemon goes on")
+            let reason = reason
+                .as_deref()
+                .map_or(String::new(), |reason| format!(" ({reason})"));
+            format!(
+                "delivery   {are_pending}{reason}; the next `tillsync sync` or the daemon goes on"
+            )
         }
-        Some(Outcome::Stopped) => format!("delivery   stopped; {pending} records are pending"),
+        Some(Outcome::Stopped) => format!("delivery   stopped; {are_pending}"),
     });
 }
 

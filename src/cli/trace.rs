@@ -1,10 +1,14 @@
 //! `trace`: the life of one record — each file and line that touched it, what changed from what to what,
 //! each request that carried it and what was answered.
 
+use jiff::Timestamp;
+use serde_json::Value;
+
 use super::args::{Format, Trace};
 use super::render::{Cell, Listing, local};
 use super::{Failure, Shell, Status, open_store};
 use crate::config::problem::visible;
+use crate::daemon::look::{self, Asked, Found};
 use crate::record::{CLEARED, Patch};
 use crate::store::{self, ChangeRow, TracedFlight};
 
@@ -35,15 +39,31 @@ pub fn run(args: Trace, shell: &mut Shell<'_>) -> Result<Status, Failure> {
             "no {singular} with this key is or was stored\n`tillsync find` looks for customers by e-mail, phone or name."
         )));
     };
+    let found = match args.remote {
+        true => Some(look::look(&config, args.kind, &trace.key)?),
+        false => None,
+    };
     match shell.format(args.listed.format) {
-        Format::Table => tell(&trace, shell)?,
-        format => shell.show(&listing(&trace), Some(format))?,
+        Format::Table => tell(&trace, found.as_ref(), shell)?,
+        format => {
+            let listing = listing(&trace, found.as_ref(), args.listed.limit);
+            shell.show(&listing, Some(format))?;
+        }
     }
-    Ok(Status::Done)
+    match found {
+        None | Some(Found::There { .. } | Found::NotThere { .. }) => Ok(Status::Done),
+        Some(Found::Later { reason }) => Err(Failure::Away(format!(
+            "what the remote holds could not be asked: {reason}\nTry again later."
+        ))),
+        Some(Found::Refused { reason }) => Err(Failure::Refused(format!(
+            "{reason}\nGive new credentials with `tillsync login`."
+        ))),
+    }
 }
 
-/// For machines: changes and requests in one list, oldest first.
-fn listing(trace: &store::Trace) -> Listing {
+/// For machines: changes, requests and the remote's own events in one list, oldest first; last what the
+/// remote holds. `fields` is then its object, as the API shows it. `limit`: so many, the newest.
+fn listing(trace: &store::Trace, found: Option<&Found>, limit: Option<usize>) -> Listing {
     let mut rows: Vec<(i64, Vec<Cell>)> = Vec::new();
     for change in &trace.changes {
         let line = change
@@ -75,13 +95,84 @@ fn listing(trace: &store::Trace) -> Listing {
             rows.push((request.at, row));
         }
     }
+    if let Some(Found::There { activity, .. }) = found {
+        for event in activity {
+            let at = happened(event);
+            let mut row = vec![at.map_or(Cell::Null, Cell::Time), "activity".into()];
+            row.resize(5, Cell::Null);
+            row.push(Cell::Json(event.to_string()));
+            row.resize(COLUMNS.len(), Cell::Null);
+            rows.push((at.unwrap_or(i64::MIN), row));
+        }
+    }
     rows.sort_by_key(|(at, _)| *at);
+    if let Some((asked, object)) = found.and_then(held) {
+        let (method, path, _) = asked.endpoint.describe();
+        let mut row = vec![Cell::Time(asked.at), "remote".into()];
+        row.resize(5, Cell::Null);
+        row.push(object.map_or(Cell::Null, |object| Cell::Json(object.to_string())));
+        row.extend([method.name().into(), path.into()]);
+        row.push(i64::from(asked.status).into());
+        row.resize(COLUMNS.len(), Cell::Null);
+        rows.push((asked.at, row));
+    }
+    let left_out = rows.len().saturating_sub(limit.unwrap_or(usize::MAX));
     let mut listing = Listing::new(COLUMNS);
-    rows.into_iter().for_each(|(_, row)| listing.push(row));
+    for (_, row) in rows.into_iter().skip(left_out) {
+        listing.push(row);
+    }
     listing
 }
 
-fn tell(trace: &store::Trace, shell: &mut Shell<'_>) -> Result<(), Failure> {
+/// The call that was answered, and the object if there is one.
+fn held(found: &Found) -> Option<(&Asked, Option<&Value>)> {
+    match found {
+        Found::There { asked, object, .. } => Some((asked, Some(object))),
+        Found::NotThere { asked } => Some((asked, None)),
+        Found::Later { .. } | Found::Refused { .. } => None,
+    }
+}
+
+/// When an event of the remote's happened, UTC milliseconds.
+fn happened(event: &Value) -> Option<i64> {
+    let at = event.get("created_at")?.as_str()?.parse::<Timestamp>();
+    at.ok().map(Timestamp::as_millisecond)
+}
+
+/// What the remote holds, a line a field; what is empty there is left out.
+fn held_lines(found: &Found) -> Vec<String> {
+    match held(found) {
+        None => Vec::new(),
+        Some((_, None)) => vec!["the remote holds no such record".to_owned()],
+        Some((_, Some(object))) => {
+            let mut lines = vec!["the remote holds".to_owned()];
+            fields("", object, &mut lines);
+            lines
+        }
+    }
+}
+
+fn fields(path: &str, value: &Value, lines: &mut Vec<String>) {
+    match value {
+        Value::Null => {}
+        Value::Object(inner) => {
+            for (name, value) in inner {
+                let path = match path {
+                    "" => name.clone(),
+                    path => format!("{path}.{name}"),
+                };
+                fields(&path, value, lines);
+            }
+        }
+        other => lines.push(format!(
+            "  {} = {}",
+            visible(path),
+            visible(&other.to_string())
+        )),
+    }
+}
+
+fn tell(trace: &store::Trace, found: Option<&Found>, shell: &mut Shell<'_>) -> Result<(), Failure> {
     let state = match (trace.gone, trace.parked, trace.pending) {
         (true, _, true) => "deleted here; the remote does not know yet",
         (true, ..) => "deleted",
@@ -97,7 +188,20 @@ fn tell(trace: &store::Trace, shell: &mut Shell<'_>) -> Result<(), Failure> {
     for (field, value) in trace.content.iter() {
         shell.say(&format!("  {} = {}", visible(field), shown(Some(value))))?;
     }
+    if let Some(found) = found {
+        shell.say("")?;
+        for line in held_lines(found) {
+            shell.say(&line)?;
+        }
+    }
     let mut events: Vec<(i64, Vec<String>)> = Vec::new();
+    if let Some(Found::There { activity, .. }) = found {
+        for event in activity {
+            let what = event.get("type").and_then(Value::as_str).unwrap_or("event");
+            let line = format!("{} at the remote", visible(what));
+            events.extend(happened(event).map(|at| (at, vec![line])));
+        }
+    }
     events.extend(
         trace
             .changes

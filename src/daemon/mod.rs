@@ -7,6 +7,7 @@ pub mod audit;
 mod events;
 pub mod lock;
 pub mod logging;
+pub mod look;
 pub mod online;
 pub mod parts;
 pub mod project;

@@ -142,6 +142,17 @@ impl Known {
     }
 }
 
+/// Why a command may make no call now.
+pub(super) fn limited(config: &Config) -> Result<Option<String>, Error> {
+    let begun = now();
+    let part = Part::of(&config.api);
+    let limited = standing(config, begun)?.and_then(|known| known.limited(&part, begun));
+    Ok(limited.and_then(|probed| match probed.reach {
+        Reach::Limited { reason } => Some(reason),
+        _ => None,
+    }))
+}
+
 fn standing(config: &Config, now: i64) -> Result<Option<Known>, store::Error> {
     let Some(reader) = Store::look(&config.state_dir)? else {
         return Ok(None);
@@ -178,11 +189,7 @@ pub fn erase(config: &Config, kind: Kind, key: &str, person: &Person) -> Result<
             reason: reason.to_owned(),
         });
     };
-    let part = Part::of(&config.api);
-    let begun = now();
-    if let Some(limited) = standing(config, begun)?.and_then(|known| known.limited(&part, begun))
-        && let Reach::Limited { reason } = limited.reach
-    {
+    if let Some(reason) = limited(config)? {
         return Ok(Erasing::Later { reason });
     }
     let carrier = parts::carrier(config)?;
@@ -251,7 +258,11 @@ fn carrier_with(config: &Config, typed: &Credentials) -> Result<Arc<dyn Carrier>
 }
 
 /// Sends one call and waits for its answer.
-fn noted_call(config: &Config, carrier: &dyn Carrier, call: Call) -> Result<Answer, Error> {
+pub(super) fn noted_call(
+    config: &Config,
+    carrier: &dyn Carrier,
+    call: Call,
+) -> Result<Answer, Error> {
     // What cannot be noted is one call of many, and no reason to find out nothing.
     let store = match Store::look(&config.state_dir) {
         Ok(Some(_)) => Store::open(&config.state_dir).ok(),
@@ -278,6 +289,12 @@ fn noted_call(config: &Config, carrier: &dyn Carrier, call: Call) -> Result<Answ
         let (status, verdict) = match &answer {
             Answer::Got(response) if (200..300).contains(&response.status) => {
                 (Some(response.status), "up")
+            }
+            // Asked and told: there is none.
+            Answer::Got(response)
+                if response.status == 404 && endpoint.method() == crate::wire::Method::Get =>
+            {
+                (Some(404), "absent")
             }
             Answer::Got(response) => (Some(response.status), "refused"),
             Answer::None(_) | Answer::NoCredentials(_) => (None, "away"),

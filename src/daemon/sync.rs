@@ -110,7 +110,9 @@ pub fn sync(
         });
     }
     let panicked = |_| Err(Error::Internal("a thread panicked".to_owned()));
-    let taken = intake.join().unwrap_or_else(panicked)?;
+    let mut taken = intake.join().unwrap_or_else(panicked)?;
+    // Also those of an earlier run: they lie there, and a person has to see them.
+    taken.held = store::held_total(&reader)?;
     let delivered = match delivery {
         Some(thread) => Some(
             thread

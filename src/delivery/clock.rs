@@ -1,11 +1,18 @@
 //! Two clocks: the wall's, which may be set, and a steady one, which counts suspended time too.
 
+use std::hash::{BuildHasher, RandomState};
+
 /// Where the time comes from: the system, or a simulation.
 pub trait Clock: Send + Sync {
     /// UTC milliseconds; may jump.
     fn wall(&self) -> i64;
     /// Milliseconds since some instant; never jumps, never stands still.
     fn steady(&self) -> i64;
+    /// Chance for waits alone: two hosts that lost the same remote shall not come back in step. A
+    /// simulation brings its own.
+    fn chance(&self) -> u64 {
+        RandomState::new().hash_one(self.steady())
+    }
 }
 
 pub struct SystemClock;

@@ -10,7 +10,7 @@ mod identity;
 mod launch;
 mod settle;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wake;
 
 use std::collections::HashSet;
@@ -218,7 +218,7 @@ impl Loop {
             reader,
             settings,
             carrier,
-            random: seed(&*clock),
+            random: clock.chance(),
             time,
             clock,
             wake,
@@ -469,10 +469,4 @@ enum Event {
     Answer(Box<std::result::Result<(InAir, Answer), tokio::task::JoinError>>),
     Wake,
     Time,
-}
-
-/// Chance for waits alone: two hosts that lost the same remote shall not come back in step.
-fn seed(clock: &dyn Clock) -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(clock.steady())
 }

@@ -18,7 +18,7 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 
 pub use drop::{Folder, Folders, RESCAN_MS, Ready};
-pub use names::{ARCHIVE, NAME_BYTES_MAX, OWN_PREFIX, REJECTS, moved_name, shown};
+pub use names::{ARCHIVE, NAME_BYTES_MAX, OWN_PREFIX, REJECTS, find_shown, moved_name, shown};
 
 /// What a caller branches on.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +92,8 @@ pub fn marker_of(
 /// Makes a folder's renames, or a file's bytes, outlast a power cut. An error is told once by the
 /// system and never again, so it is never tried twice.
 pub fn sync(fd: impl AsFd) -> Result<()> {
+    #[cfg(test)]
+    crate::plant::point();
     match rustix::fs::fsync(fd) {
         // Some file systems have nothing to sync in a folder.
         Ok(()) | Err(Errno::INVAL | Errno::ROFS) => Ok(()),

@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 /// Of a name on every file system that matters here, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
@@ -157,6 +158,19 @@ pub fn shown(name: &OsStr) -> String {
         }
     }
     out
+}
+
+/// The file in `folder` whose name `shown` shows so; the only one that it can be, but for a name that
+/// spells out what another one's bytes are shown as.
+pub fn find_shown(folder: &Path, name: &str) -> Option<PathBuf> {
+    let plain = folder.join(name);
+    if !name.contains('\\') {
+        return plain.symlink_metadata().is_ok().then_some(plain);
+    }
+    let entries = std::fs::read_dir(folder).ok()?;
+    let mut names = entries.flatten().map(|entry| entry.file_name());
+    let found = names.find(|found| shown(found) == name)?;
+    Some(folder.join(found))
 }
 
 /// What turns the direction of text, or has no width: a name could pretend to be another.

@@ -17,6 +17,7 @@ use crate::folder::settle::{Moment, Stat};
 use crate::folder::{self, ARCHIVE, Folders, REJECTS, Ready, archive, scan, watch};
 use crate::store::meta::{self, Pause};
 use crate::store::{Arrival, FileRow, FileState};
+use crate::todo;
 
 /// What waits for room, or for a person, is tried again after this.
 const AGAIN_MS: Moment = 5_000;
@@ -192,14 +193,9 @@ impl Intake {
         self.step(now)
     }
 
-    /// Until something happens, or is due.
-    pub fn sleep(&mut self) -> Result<()> {
+    /// When something is due, if nothing happens before.
+    pub fn due(&mut self) -> Moment {
         let now = self.now();
-        if self.woken_by_events {
-            self.woken_by_events = false;
-            let breath = watch::sleep(None, &self.control.bell, BREATH_MS);
-            breath.map_err(|error| Error::Internal(error.to_string()))?;
-        }
         let mut until = self.folders.next_look().min(self.check_at);
         until = self.again.values().copied().fold(until, Moment::min);
         until = until.min(
@@ -221,6 +217,18 @@ impl Intake {
         {
             until = until.min(now + SAVE_MS);
         }
+        until
+    }
+
+    /// Until something happens, or is due.
+    pub fn sleep(&mut self) -> Result<()> {
+        let now = self.now();
+        if self.woken_by_events {
+            self.woken_by_events = false;
+            let breath = watch::sleep(None, &self.control.bell, BREATH_MS);
+            breath.map_err(|error| Error::Internal(error.to_string()))?;
+        }
+        let until = self.due();
         let before = self.now();
         watch::sleep(self.folders.watch(), &self.control.bell, until - now)
             .map_err(|error| Error::Internal(error.to_string()))?;
@@ -864,10 +872,13 @@ impl Intake {
             (state, reason) = ("full", Some(blocked.reason.clone()));
         }
         if state != "gone" && self.is_paused(name) {
-            (state, reason) = (
-                "paused",
-                Some(format!("until `tillsync resume --folder {name}`")),
-            );
+            let resume = todo::resume(Some(name));
+            let end = match self.paused.get(name) {
+                Some(Pause::Until(until)) => jiff::Timestamp::from_millisecond(until / 1000 * 1000)
+                    .map_or(String::new(), |at| format!("{at}, or ")),
+                _ => String::new(),
+            };
+            (state, reason) = ("paused", Some(format!("until {end}`{resume}`")));
         }
         let was = before.iter().find(|other| other.name == *name);
         let (foreign, names) = folder.foreign();

@@ -653,7 +653,23 @@ fn a_paused_folder_takes_nothing_until_it_is_resumed() {
     stage.drop("a.csv", "source_id,name\n1,Ann\n");
     stage.work();
     stage.check_records(&[]);
-    assert_eq!(stage.control.look().folders[0].state, "paused");
+    let paused = |stage: &Stage| {
+        let folder = stage.control.look().folders.remove(0);
+        (folder.state, folder.reason.unwrap_or_default())
+    };
+    let resume = "`tillsync resume --folder drop`";
+    assert_eq!(
+        paused(&stage),
+        ("paused".to_owned(), format!("until {resume}"))
+    );
+    // With an end, the end is said.
+    let end = "2100-01-01T00:00:00Z".parse::<jiff::Timestamp>().unwrap();
+    let pause = store::meta::Pause::Until(end.as_millisecond());
+    stage.site.store.pause(Some("drop"), pause).unwrap();
+    stage.control.wake();
+    stage.work();
+    let said = format!("until 2100-01-01T00:00:00Z, or {resume}");
+    assert_eq!(paused(&stage), ("paused".to_owned(), said));
     stage.site.store.resume(Some("drop")).unwrap();
     stage.control.wake();
     stage.work();

@@ -107,8 +107,13 @@ impl Reading {
     }
 
     fn is_sum<L: Line>(&self, row: &L) -> bool {
-        let word = row.cell(0).trim().trim_end_matches(':').to_lowercase();
-        if !SUM_WORDS.contains(&word.as_str()) {
+        let is_word = |column: usize| {
+            let word = row.cell(column).trim().trim_end_matches(':').to_lowercase();
+            SUM_WORDS.contains(&word.as_str())
+        };
+        // Where the key is not the first column, the word may stand in its place.
+        let mut keys = (self.plan.records.iter()).flat_map(|record| record.key.source.columns());
+        if !is_word(0) && !keys.any(is_word) {
             return false;
         }
         let blank = |&column: &usize| text::is_blank(row.cell(column));

@@ -778,6 +778,123 @@ fn batches_borders_change_nothing() {
     }
 }
 
+/// A table's header and rows, written anew.
+struct Written {
+    header: Vec<String>,
+    /// Each row's cells, and whether a blank line stands before it.
+    rows: Vec<(bool, Vec<String>)>,
+}
+
+impl Written {
+    /// `None`: rows of it are at fault, or it has no header; such a table cannot be written otherwise.
+    fn of(bytes: &[u8], folder: &Folder) -> Option<Written> {
+        let mut file = Cursor::new(bytes);
+        let known = |cells: &[String]| PRESETS.is_header(folder.kind, cells, &folder.columns);
+        let [member] = &survey(&mut file, &Settings::default(), &known).ok()?[..] else {
+            return None;
+        };
+        let mut written = Written {
+            header: member.header.clone(),
+            rows: Vec::new(),
+        };
+        let mut sound = member.dialect.header_line > 0;
+        each_batch(&mut file, member, 4096, |rows| {
+            for row in rows.iter() {
+                sound &= row.fault().is_none();
+                written.rows.push((row.after_blank_line(), row.cells()));
+            }
+        });
+        sound.then_some(written)
+    }
+
+    fn text(&self, delimiter: u8, quotes: csv::QuoteStyle, end: &str) -> String {
+        let mut text = String::new();
+        let rows = self.rows.iter().map(|(blank, cells)| (*blank, cells));
+        for (blank, cells) in std::iter::once((false, &self.header)).chain(rows) {
+            let mut line = csv::WriterBuilder::new()
+                .delimiter(delimiter)
+                .quote_style(quotes)
+                .terminator(csv::Terminator::Any(b'\n'))
+                .from_writer(Vec::new());
+            line.write_record(cells).unwrap();
+            let line = String::from_utf8(line.into_inner().unwrap()).unwrap();
+            text.push_str(if blank { end } else { "" });
+            text.push_str(line.strip_suffix('\n').unwrap());
+            text.push_str(end);
+        }
+        text
+    }
+
+    fn mirrored(mut self) -> Written {
+        self.header.reverse();
+        for (_, cells) in &mut self.rows {
+            cells.resize(self.header.len(), String::new());
+            cells.reverse();
+        }
+        self
+    }
+}
+
+fn utf16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    let text = format!("\u{FEFF}{text}");
+    text.encode_utf16().flat_map(unit).collect()
+}
+
+#[test]
+fn every_sample_reads_the_same_however_it_is_written() {
+    use csv::QuoteStyle::{Always, Necessary};
+    let mut tried = 0;
+    for dir in ["connectors", "shops"] {
+        for entry in std::fs::read_dir(samples(dir)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|e| e != "csv" && e != "txt") {
+                continue;
+            }
+            let bytes = std::fs::read(&path).unwrap();
+            for kind in Kind::ALL {
+                let folder = folder(kind);
+                let types = MetadataTypes::default();
+                let read = |bytes: &[u8]| {
+                    let read = read_file(bytes, &folder, &types, &Known::default(), 4096)?;
+                    let rejects = read.rejects.iter();
+                    let rejects: Vec<_> = rejects.map(|r| (r.code, r.column.clone())).collect();
+                    Ok::<_, String>((read.preset, read.records, rejects, read.skipped))
+                };
+                let (Ok(expected), Some(table)) = (read(&bytes), Written::of(&bytes, &folder))
+                else {
+                    continue;
+                };
+                let check = |how: &str, bytes: &[u8]| {
+                    let place = format!("{} as {kind:?}, {how}", path.display());
+                    assert_eq!(read(bytes).as_ref(), Ok(&expected), "{place}");
+                };
+                let plain = table.text(b',', Necessary, "\n");
+                check("as it is", plain.as_bytes());
+                check("with a mark", format!("\u{FEFF}{plain}").as_bytes());
+                check("quoted", table.text(b',', Always, "\r\n").as_bytes());
+                check("old Mac", table.text(b',', Necessary, "\r").as_bytes());
+                check("semicolons", table.text(b';', Necessary, "\r\n").as_bytes());
+                check("tabs", table.text(b'\t', Necessary, "\n").as_bytes());
+                check("pipes", table.text(b'|', Necessary, "\n").as_bytes());
+                let tabs = table.text(b'\t', Necessary, "\r\n");
+                check("UTF-16LE", &utf16(&tabs, u16::to_le_bytes));
+                check("UTF-16BE", &utf16(&tabs, u16::to_be_bytes));
+                let (windows, _, lost) = encoding_rs::WINDOWS_1252.encode(&plain);
+                if !lost {
+                    check("Windows-1252", &windows);
+                }
+                // Segment alone is told by its first column.
+                if !expected.0.starts_with("segment") {
+                    let mirrored = table.mirrored().text(b',', Necessary, "\n");
+                    check("mirrored", mirrored.as_bytes());
+                }
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 60, "{tried}");
+}
+
 // ---- the way back of rejects
 
 /// Writes the rejects of a file as intake does, lets `mend` change them, and reads them again.

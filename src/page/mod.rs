@@ -258,6 +258,10 @@ fn read_plain(folder: &Path, name: &str) -> std::io::Result<Option<Vec<u8>>> {
     if name.contains('/') {
         return Err(std::io::ErrorKind::NotFound.into());
     }
+    let found = crate::folder::find_shown(folder, name);
+    let Some(name) = found.as_deref().and_then(Path::file_name) else {
+        return Err(std::io::ErrorKind::NotFound.into());
+    };
     let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = open(
         folder,

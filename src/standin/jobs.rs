@@ -367,6 +367,13 @@ impl Remote {
         Err(Refusal::new(500, key, "Refused by the stand-in", ""))
     }
 
+    /// When a job is worked off, in milliseconds since 1970: known from its arrival on. `None`: nobody
+    /// knows the job; `i64::MAX`: it hangs.
+    pub fn job_ends_ms(&self, id: &str) -> Option<i64> {
+        let place = self.jobs.by_id.get(id)?;
+        Some(self.jobs.all[*place].ends_ms)
+    }
+
     pub(super) fn get_job(&self, id: &str, now: i64) -> Result<Reply, Refusal> {
         let place = self.jobs.by_id.get(id);
         let job = place

@@ -14,6 +14,7 @@ use super::Status;
 use super::facts::*;
 use super::words;
 use crate::config::{self, Config};
+use crate::folder::{REJECTS, find_shown};
 use crate::kind::Kind;
 use crate::store::status::{self as rows, NamedFile};
 use crate::store::{self, Result};
@@ -156,7 +157,7 @@ fn from_rows(config: &Config, facts: &mut Facts, look: rows::Look, now: i64, tz:
     facts.reading = look.reading.into_iter().map(fact).collect();
     let lies = |file: &NamedFile, name: &str| {
         let folder = config.folders.iter().find(|f| f.name == file.folder);
-        folder.is_some_and(|f| f.path.join("rejects").join(name).symlink_metadata().is_ok())
+        folder.is_some_and(|f| find_shown(&f.path.join(REJECTS), name).is_some())
     };
     // Whoever deletes or mends the file in `rejects/` has dealt with it.
     let stands = |file: &NamedFile| {

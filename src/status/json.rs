@@ -66,7 +66,7 @@ struct FolderJson<'a> {
     kind: &'static str,
     preset: &'a str,
     state: &'static str,
-    reason: Option<&'a str>,
+    reason: Option<String>,
     waiting: u64,
     foreign: u64,
     last_file: Option<&'a str>,
@@ -160,7 +160,11 @@ fn folder(folder: &Folder) -> FolderJson<'_> {
         kind: folder.kind.name(),
         preset: used.unwrap_or(&folder.preset),
         state: folder.state.name(),
-        reason: folder.reason.as_deref(),
+        // Of a folder that is well: what a file in it waits for.
+        reason: folder.reason.clone().or_else(|| {
+            let file = folder.waiting_files.first()?;
+            Some(format!("{} {}", file.name, file.why))
+        }),
         waiting: folder.waiting,
         foreign: folder.foreign,
         last_file: folder.last_file.as_ref().map(|file| file.name.as_str()),

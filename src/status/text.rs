@@ -295,6 +295,9 @@ fn folder(out: &mut String, paint: &Paint, status: &Status, folder: &Folder, tz:
     if !more.is_empty() {
         let _ = writeln!(out, "  {}", more.join(", "));
     }
+    for file in &folder.waiting_files {
+        let _ = writeln!(out, "  {} {}", plain(&file.name), plain(&file.why));
+    }
 }
 
 /// How a file went: `812 rows, 12 new, 3 changed`.

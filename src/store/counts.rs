@@ -82,6 +82,12 @@ pub fn pending_total(c: &Connection) -> Result<u64> {
     Ok(statement.query_row([], |row| row.get::<_, i64>(0))? as u64)
 }
 
+/// Files that wait for a person.
+pub fn held_total(c: &Connection) -> Result<u64> {
+    let mut statement = c.prepare_cached("SELECT count(*) FROM file WHERE state = 'held'")?;
+    Ok(statement.query_row([], |row| row.get::<_, i64>(0))? as u64)
+}
+
 pub fn parked_total(c: &Connection) -> Result<u64> {
     let mut counts = Counts::default();
     parked(c, &mut counts)?;

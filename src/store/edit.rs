@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::files::damaged;
 use super::{Result, lookup, tally};
-use crate::kind::Kind;
+use crate::kind::{Clearing, Kind};
 use crate::record::{CLEARED, Content, Fingerprint, FingerprintHasher, GONE, Op, RowHash, Shape};
 
 /// A record and its consents go by themselves.
@@ -217,6 +217,36 @@ pub(crate) struct Target<'a> {
     pub stored: &'a Stored,
 }
 
+/// What a change that no row made takes out of a record stays at the remote unless it is told: such a
+/// field becomes a marker, and one that the API cannot clear stays (API.md, Basics). `None`: nothing is
+/// lost, or the remote never had it.
+fn with_lost(
+    c: &Connection,
+    Target { kind, stored, .. }: Target<'_>,
+    old: &Content,
+    new: &Content,
+) -> Result<Option<Content>> {
+    let lost: Vec<_> = (old.iter())
+        .filter(|(field, _)| new.get(field).is_none())
+        .collect();
+    if lost.is_empty()
+        || stored.gone
+        || stored.acked == Some(parts(new).record)
+        || !ever_sent(c, stored.id)?
+    {
+        return Ok(None);
+    }
+    let mut kept = new.clone();
+    for (field, json) in lost {
+        let json = match kind.field(field) {
+            None | Some((_, Clearing::Never)) => json,
+            Some(_) => CLEARED,
+        };
+        kept.set(field, json.to_owned());
+    }
+    Ok(Some(kept))
+}
+
 /// Makes `new` of a record (`None`: deleted here), logs the change under `seq`, and puts its parts
 /// into the queue or takes them out.
 pub(crate) fn change(
@@ -230,6 +260,11 @@ pub(crate) fn change(
 ) -> Result<Op> {
     let Target { kind, key, stored } = target;
     let empty = Content::default();
+    let kept = match new {
+        Some(new) => with_lost(c, target, old, new)?,
+        None => None,
+    };
+    let new = kept.as_ref().or(new);
     let op = match new {
         None => Op::Deleted,
         Some(_) if stored.gone => Op::Created,
@@ -238,6 +273,14 @@ pub(crate) fn change(
     let content = new.unwrap_or(&empty);
     put_content(c, shapes, kind, stored.id, old, content)?;
     let fingerprint = new.map_or(GONE, |content| parts(content).record);
+    #[cfg(test)]
+    let source = match crate::plant::is(crate::plant::Plant::RowHashKept) {
+        true => Source {
+            row_hash: source.row_hash.or(stored.row_hash),
+            ..source
+        },
+        false => source,
+    };
     c.prepare_cached(
         "UPDATE record SET seq = ?3, file = ?4, folder = coalesce(?5, folder), gone = ?6,
            fingerprint = ?7, row_hash = ?8 WHERE kind = ?1 AND source_id = ?2",
@@ -414,12 +457,18 @@ fn is_refused(
         .is_some_and(|refused| refused == fingerprint))
 }
 
-/// Whether any flight carried it: what was never sent needs no deletion at the remote.
+/// Whether the remote may have it: whether any flight carried it that was not refused.
 pub(super) fn ever_sent(c: &Connection, id: i64) -> Result<bool> {
-    Ok(
-        c.prepare_cached("SELECT EXISTS(SELECT 1 FROM flight_item WHERE id = ?1)")?
-            .query_row([id], |row| row.get(0))?,
-    )
+    sent_before(c, id, i64::MAX)
+}
+
+/// The same of flights that carried a change before this one. What was never there needs no deletion
+/// at the remote, and one that follows a newer body would be older than that.
+pub(super) fn sent_before(c: &Connection, id: i64, seq: i64) -> Result<bool> {
+    Ok(c.prepare_cached(
+        "SELECT EXISTS(SELECT 1 FROM flight_item WHERE id = ?1 AND seq < ?2 AND outcome IS NOT 'parked')",
+    )?
+    .query_row(params![id, seq], |row| row.get(0))?)
 }
 
 /// A file is stored to its end: what it changed of parked records is parked no longer, but for the

@@ -434,7 +434,7 @@ fn last_delivered(c: &Connection) -> Result<Option<i64>> {
 fn last_failed(c: &Connection) -> Result<Option<FailedRequest>> {
     let mut statement = c.prepare_cached(
         "SELECT at, method, path, status, verdict, request_id FROM request
-         WHERE status >= 300 OR (status IS NULL AND duration_ms IS NOT NULL)
+         WHERE (status >= 300 AND coalesce(verdict, '') <> 'absent') OR (status IS NULL AND duration_ms IS NOT NULL)
          ORDER BY id DESC LIMIT 1",
     )?;
     let found = statement.query_row([], |row| {

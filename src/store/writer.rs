@@ -83,9 +83,15 @@ impl Writer {
     pub fn start(connection: Connection, database: &Path) -> Writer {
         let (messages, waiting) = mpsc::sync_channel(WAITING_MAX);
         let checkpointer = Checkpointer::start(database);
+        #[cfg(test)]
+        let plant = crate::plant::get();
         let thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || Turns::new(&connection, checkpointer).run(&waiting))
+            .spawn(move || {
+                #[cfg(test)]
+                crate::plant::set(plant);
+                Turns::new(&connection, checkpointer).run(&waiting);
+            })
             .expect("the system starts a thread");
         Writer {
             messages: Some(messages),
@@ -113,8 +119,13 @@ impl Writer {
                 let _ = tell.send(result);
             })
         });
+        #[cfg(test)]
+        crate::plant::point();
         self.send(Message::Request(request))?;
-        told.recv().map_err(|_| ended())?
+        let result = told.recv().map_err(|_| ended())?;
+        #[cfg(test)]
+        crate::plant::point();
+        result
     }
 
     /// Hands over a batch's work and returns at once, but for a full queue. Work that was begun
@@ -124,6 +135,8 @@ impl Writer {
         fate: Arc<Fate>,
         work: impl FnOnce(&Connection) -> Result<usize> + Send + 'static,
     ) -> Result<()> {
+        #[cfg(test)]
+        crate::plant::point();
         let work = Box::new(work);
         self.send(Message::Batch(Batch { work, fate }))
     }

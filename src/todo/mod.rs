@@ -537,10 +537,21 @@ fn files(facts: &Facts, all: &mut Vec<Todo>) {
             codes => format!(" ({codes})"),
         };
         let why = format!(
-            "The others are stored. Mend them in {} and drop that file back as it is, or delete it there.",
-            match file.rejects_names.first() {
-                Some(name) => format!("`rejects/{}`", plain(name)),
-                None => "the folder's `rejects/`".to_owned(),
+            "The others are stored. Mend them in {} and drop {} back as it is, or delete it there.",
+            match file.rejects_names.as_slice() {
+                [] => "the folder's `rejects/`".to_owned(),
+                [name] => format!("`rejects/{}`", plain(name)),
+                // One a member of a zip.
+                [name, others @ ..] => format!(
+                    "`rejects/{}` and {} beside it",
+                    plain(name),
+                    count(others.len() as u64, "other", "others")
+                ),
+            },
+            if file.rejects_names.len() > 1 {
+                "each"
+            } else {
+                "that file"
             }
         );
         let text = format!(
@@ -667,6 +678,13 @@ fn sentence(text: &str) -> String {
         out.push('.');
     }
     out
+}
+
+/// The command that ends a pause: of this folder's intake, or of delivery.
+pub fn resume(folder: Option<&str>) -> String {
+    folder.map_or("tillsync resume".to_owned(), |name| {
+        format!("tillsync resume --folder {}", quoted(Path::new(name)))
+    })
 }
 
 /// A path as an argument of a shell.

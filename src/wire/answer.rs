@@ -141,7 +141,7 @@ pub struct ItemFault {
 
 impl Response {
     /// The body as the JSON object that the API answers with.
-    pub(super) fn object(&self) -> Option<Value> {
+    pub fn object(&self) -> Option<Value> {
         if depth(&self.body) > DEPTH_MAX {
             return None;
         }

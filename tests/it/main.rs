@@ -7,6 +7,7 @@ mod contract;
 mod crash;
 #[path = "../support/contract.rs"]
 mod judge;
+mod letter;
 mod people;
 mod secrets;
 mod shop;

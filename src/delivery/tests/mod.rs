@@ -3,7 +3,7 @@
 mod chance;
 mod kinds;
 mod limits;
-mod world;
+pub(crate) mod world;
 
 use world::{World, text};
 

@@ -23,6 +23,7 @@ mod contract;
 const BEGIN_MS: i64 = 1_787_738_400_000;
 
 pub struct SimClock {
+    begin_ms: i64,
     start: tokio::time::Instant,
     /// How far the wall clock was set.
     pub set_ms: Mutex<i64>,
@@ -34,7 +35,11 @@ impl Clock for SimClock {
     }
 
     fn steady(&self) -> i64 {
-        BEGIN_MS + self.start.elapsed().as_millis() as i64
+        self.begin_ms + self.start.elapsed().as_millis() as i64
+    }
+
+    fn chance(&self) -> u64 {
+        self.steady() as u64
     }
 }
 
@@ -46,7 +51,29 @@ pub struct SimCarrier {
     project: Arc<Mutex<String>>,
 }
 
+impl SimClock {
+    /// From this moment on, on the runtime's paused time.
+    pub fn new(begin_ms: i64) -> SimClock {
+        SimClock {
+            begin_ms,
+            start: tokio::time::Instant::now(),
+            set_ms: Mutex::new(0),
+        }
+    }
+}
+
 impl SimCarrier {
+    /// To a project that takes the stand-in's own credentials.
+    pub fn new(remote: Arc<Mutex<Remote>>, clock: Arc<SimClock>, timeout_ms: i64) -> SimCarrier {
+        SimCarrier {
+            remote,
+            clock,
+            timeout_ms,
+            token: Arc::new(Mutex::new(standin::settings::APP_TOKEN.to_owned())),
+            project: Arc::new(Mutex::new("one".to_owned())),
+        }
+    }
+
     async fn call(&self, call: Call) -> Answer {
         let lost = |why: &str| {
             Answer::None(NoAnswer {
@@ -158,10 +185,7 @@ impl World {
         World {
             store,
             remote: Arc::new(Mutex::new(Remote::new(7, settings))),
-            clock: Arc::new(SimClock {
-                start: tokio::time::Instant::now(),
-                set_ms: Mutex::new(0),
-            }),
+            clock: Arc::new(SimClock::new(BEGIN_MS)),
             settings: Settings {
                 api: api(),
                 history: HashSet::from(["history".to_owned()]),

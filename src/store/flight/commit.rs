@@ -246,6 +246,10 @@ fn put_item(c: &Connection, flight: i64, part: i64, item: &Item) -> Result<()> {
     ])?;
     c.prepare_cached("UPDATE pending SET flight = ?4 WHERE kind = ?1 AND part = ?2 AND id = ?3")?
         .execute(params![item.kind.code(), part, item.id, flight])?;
+    #[cfg(test)]
+    if crate::plant::is(crate::plant::Plant::EqualSkipped) {
+        return Ok(());
+    }
     if item.acked.is_none() {
         return Ok(());
     }
@@ -280,6 +284,10 @@ fn put_items(c: &Connection, flight: i64, kind: Kind, items: &[Item]) -> Result<
            AND id IN (SELECT id FROM flight_item WHERE flight = ?1)",
     )?
     .execute(params![flight, kind.code()])?;
+    #[cfg(test)]
+    if crate::plant::is(crate::plant::Plant::EqualSkipped) {
+        return Ok(());
+    }
     if items.iter().all(|item| item.acked.is_none()) {
         return Ok(());
     }

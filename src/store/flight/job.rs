@@ -96,3 +96,12 @@ pub fn items(c: &Connection, flight: i64) -> Result<HashMap<String, Carried>> {
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
+
+/// The most attempts that one of a flight's records has behind it.
+pub fn attempts(c: &Connection, flight: i64) -> Result<u32> {
+    Ok(c.prepare_cached(
+        "SELECT coalesce(max(p.attempts), 0) FROM flight f JOIN flight_item i ON i.flight = f.id
+           JOIN pending p ON p.kind = f.kind AND p.part = f.part AND p.id = i.id WHERE f.id = ?1",
+    )?
+    .query_row([flight], |row| row.get(0))?)
+}

@@ -18,7 +18,7 @@ pub use commit::{
     Begun, Choice, Committed, Launch, NewRequest, Single, TookOff, begin_request, commit_body,
     commit_singles,
 };
-pub use job::{Carried, JobRow, accepted, ask_again, items, open_jobs};
+pub use job::{Carried, JobRow, accepted, ask_again, attempts, items, open_jobs};
 pub use park::{Discarded, Selection, discard, product_missing, retry};
 pub use queue::{is_empty, queues};
 pub use recover::{recover, shift, spent};

@@ -18,6 +18,14 @@ pub fn recover(c: &Connection, now: i64, quiet_ms: i64, wait_ms_max: i64) -> Res
            SELECT id FROM flight WHERE state = 'open')",
         [],
     )?;
+    #[cfg(test)]
+    if crate::plant::is(crate::plant::Plant::FlightForgotten) {
+        c.execute("UPDATE pending SET flight = NULL WHERE flight IN (SELECT id FROM flight WHERE state = 'open')", [])?;
+        c.execute(
+            "UPDATE flight SET state = 'done' WHERE state IN ('open', 'unknown')",
+            [],
+        )?;
+    }
     c.execute(
         "UPDATE flight_item SET outcome = 'unknown', code = 'interrupted' WHERE outcome IS NULL AND flight IN (
            SELECT id FROM flight WHERE state = 'open')",

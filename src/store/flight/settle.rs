@@ -555,6 +555,10 @@ pub(super) fn without_call(c: &Connection, candidate: &Candidate) -> Result<()> 
             candidate.seq
         ])?;
     }
+    // Deleted once more, and it stands here again: it has yet to be made.
+    if candidate.delete.as_ref().is_some_and(|delete| delete.first) {
+        return Ok(());
+    }
     for statement in [
         "DELETE FROM pending WHERE kind = ?1 AND part = ?2 AND id = ?3",
         "DELETE FROM parked WHERE kind = ?1 AND part = ?2 AND id = ?3",
