@@ -29,6 +29,7 @@ BROKEN = """[...document.querySelectorAll('.counts td, .counts th')].filter(cell
     range.selectNodeContents(cell);
     return range.getClientRects().length > 0 && range.getBoundingClientRect().height > 1.6 * parseFloat(getComputedStyle(cell).fontSize);
 }).length"""
+OUTSIDE = "[...document.querySelectorAll('.counts')].filter(table => table.parentElement.scrollWidth > table.parentElement.clientWidth).length"
 FILES = {
     "a.csv": "source_id,name\nc1,Ann\n",
     "<img src=x onerror=alert(1)>.csv": "source_id,birthdate\nc2,1990-13-45\n",
@@ -185,6 +186,7 @@ def look_by_phone(browser, url, name):
         width = browser.value("Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)")
         check(f"{name} fits {PHONE} pixels{', dark' if dark else ''}", width <= PHONE)
         check(f"numbers of {name} stand on one line", browser.value(BROKEN), 0)
+        check("and within their card", browser.value(OUTSIDE), 0)
         grounds.append(browser.value("getComputedStyle(document.body).backgroundColor"))
         if PICTURES:
             browser.picture(PICTURES / f"{name}-360{'-dark' if dark else ''}.png")
