@@ -9,6 +9,7 @@ mod crash;
 mod judge;
 mod letter;
 mod people;
+mod readme;
 mod secrets;
 mod shop;
 mod standin;
