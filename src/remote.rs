@@ -44,6 +44,9 @@ pub type Sending<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 pub trait Carrier: Send + Sync {
     fn send(&self, call: Call) -> Sending<'_>;
 
+    /// As `Http::download`.
+    fn fetch<'a>(&'a self, address: &'a str, sink: Sink<'a>) -> Fetching<'a>;
+
     /// What tells projects apart: a hash of address and app id, not to be turned back. `None`: the
     /// credentials cannot be read now.
     fn project(&self) -> Option<String>;
@@ -75,7 +78,10 @@ pub struct Http {
 }
 
 /// Takes a piece of a download; an error ends it.
-pub type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> std::io::Result<()>;
+pub type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send);
+
+/// A download on its way.
+pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Answer, NotFetched>> + Send + 'a>>;
 
 /// Why a download was not begun, or not gone on with, on our own side.
 #[derive(Debug)]
@@ -181,9 +187,8 @@ impl Http {
             .request(method, format!("{}{}", self.url, call.path))
             .headers(headers);
         if let Some(body) = call.body {
-            request = request
-                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-                .body(body);
+            let media = HeaderValue::from_static(call.endpoint.media());
+            request = request.header(CONTENT_TYPE, media).body(body);
         }
         match request.send().await {
             Ok(response) => {
@@ -200,7 +205,10 @@ impl Http {
     /// hands it to `sink` piece by piece. They go to the scheme, host and port of `api.url` alone: any
     /// other address is not called. Of a whole answer with 200 the body is empty here; a silence as
     /// long as the time-out ends it.
-    pub async fn download(&self, address: &str, sink: Sink<'_>) -> Result<Answer, NotFetched> {
+    pub async fn download<S>(&self, address: &str, sink: &mut S) -> Result<Answer, NotFetched>
+    where
+        S: FnMut(&[u8]) -> std::io::Result<()> + ?Sized,
+    {
         if !same_origin(&self.url, address) {
             return Err(NotFetched::Elsewhere);
         }
@@ -277,6 +285,10 @@ fn broke_off(error: &reqwest::Error) -> NoAnswer {
 impl Carrier for Http {
     fn send(&self, call: Call) -> Sending<'_> {
         Box::pin(self.call(call))
+    }
+
+    fn fetch<'a>(&'a self, address: &'a str, sink: Sink<'a>) -> Fetching<'a> {
+        Box::pin(self.download(address, sink))
     }
 
     fn project(&self) -> Option<String> {

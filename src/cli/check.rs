@@ -182,7 +182,6 @@ fn surroundings(survey: &Survey, around: &Surroundings, eyes: &Eyes) -> Vec<Find
     for (index, folder) in config.folders.iter().enumerate() {
         findings.extend(folder::look(folder, places.folder(index, "path"), eyes));
     }
-    findings.extend(by_other_ways(config, places));
     let api = ["app_id_file", "app_token_file"];
     if !api.iter().any(|name| places.is_faulty(Section::Api, name)) {
         findings.push(credentials(config, around, eyes));
@@ -194,54 +193,6 @@ fn surroundings(survey: &Survey, around: &Surroundings, eyes: &Eyes) -> Vec<Find
     findings
 }
 
-/// Folders that links make one, or one within another: each file would be taken in by both.
-fn by_other_ways(config: &Config, places: &Places) -> Vec<Finding> {
-    let real = |path: &Path| std::fs::canonicalize(path).ok();
-    let folders: Vec<Option<PathBuf>> = config.folders.iter().map(|f| real(&f.path)).collect();
-    let mut found = Vec::new();
-    for (index, folder) in config.folders.iter().enumerate() {
-        let Some(here) = &folders[index] else {
-            continue;
-        };
-        let shown = format!(
-            "folder {} ({})",
-            visible(&folder.name),
-            visible(&folder.path.to_string_lossy())
-        );
-        let mut met = |path: &Path, there: &Path, what: &str| {
-            // What the names alone show, the configuration's own errors say.
-            let apart = !path.starts_with(&folder.path) && !folder.path.starts_with(path);
-            if !apart || !(there.starts_with(here) || here.starts_with(there)) {
-                return;
-            }
-            let message = format!(
-                "{shown}: lies at {}, and so does {what}",
-                visible(&here.to_string_lossy())
-            );
-            let advice =
-                "Links lead both to one place. Keep one of them, or give each a folder of its own.";
-            let place = places.folder(index, "path").cloned();
-            found.push(Finding::Problem(
-                Problem::error(place, message).advice(advice),
-            ));
-        };
-        for (other, there) in config.folders[..index].iter().zip(&folders) {
-            if let Some(there) = there {
-                met(
-                    &other.path,
-                    there,
-                    &format!("folder {}", visible(&other.name)),
-                );
-            }
-        }
-        if let Some(there) = real(&config.state_dir) {
-            met(&config.state_dir, &there, "`state_dir`");
-        }
-    }
-    found
-}
-
-/// Whose eyes these are.
 fn user(eyes: &Eyes) -> Finding {
     match eyes {
         Eyes::Own(name) => Finding::Ok(format!("user: {name}")),
@@ -428,9 +379,13 @@ fn standing(path: &Path) -> io::Result<PathBuf> {
 fn check_database(state_dir: &Path) -> Vec<Finding> {
     let advice = |error: &store::Error| match error {
         store::Error::Newer { .. } => "Install that version; the database was left as it is.",
-        store::Error::Broken(_) => {
-            "Stop tillsync, keep the damaged file, and put a backup in its place with `tillsync restore`."
+        store::Error::Damaged(_) => {
+            "Start (or restart) tillsync: it keeps the damaged file aside. Then put a backup in its place with `tillsync restore`."
         }
+        store::Error::Aside { .. } => {
+            "Put a backup in its place with `tillsync restore`, or move the damaged file to another folder."
+        }
+        store::Error::Broken(_) => "Look at the disk: the system's log says more.",
         _ => "Give the database to the user that runs tillsync.",
     };
     match Store::look(state_dir) {

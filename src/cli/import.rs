@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::args::{Import, Settings};
 use super::{Failure, Shell, Status, open_for_writing, wake};
 use crate::config::problem::visible;
-use crate::config::{Config, Folder};
+use crate::config::{self, Config, Folder};
 use crate::daemon::parts;
 use crate::intake;
 use crate::preset::Presets;
@@ -66,7 +66,7 @@ pub fn settings(config: &Config, asked: &Settings, path: &Path) -> Result<Folder
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
-        let mut folder = Folder::with_defaults(kind.name(), here, kind);
+        let mut folder = Folder::with_defaults(config::BY_HAND, here, kind);
         folder.preset = asked.preset.clone();
         return Ok(folder);
     }

@@ -16,6 +16,7 @@ mod init;
 mod listings;
 mod login;
 mod man;
+mod owner;
 mod parked;
 mod pause;
 mod plan;
@@ -146,9 +147,13 @@ impl From<store::Error> for Failure {
             store::Error::Newer { .. } => {
                 Failure::configuration(config::Problem::error(None, &text))
             }
-            store::Error::Full | store::Error::Broken(_) | store::Error::Open { .. } => {
-                Failure::Io(text)
-            }
+            store::Error::Damaged(_) => Failure::Io(format!(
+                "{text}\nStart (or restart) tillsync: it looks at all of it, and keeps it aside if it cannot be used. Then put a backup in its place with `tillsync restore`."
+            )),
+            store::Error::Full
+            | store::Error::Broken(_)
+            | store::Error::Aside { .. }
+            | store::Error::Open { .. } => Failure::Io(text),
             store::Error::Busy => Failure::Busy(text),
             store::Error::Statement(_) => Failure::Internal(text),
         }
@@ -206,12 +211,17 @@ pub struct Shell<'s> {
     /// `--config`
     pub config: Option<PathBuf>,
     pub environment: Environment,
+    /// Read while this process was still root.
+    pub loaded: Option<Config>,
 }
 
 impl Shell<'_> {
     /// The configuration, or all that is wrong with it.
     pub fn load_config(&self) -> Result<Config, Failure> {
-        Ok(config::load(self.config.as_deref(), &self.environment)?)
+        match &self.loaded {
+            Some(config) => Ok(config.clone()),
+            None => Ok(config::load(self.config.as_deref(), &self.environment)?),
+        }
     }
 
     /// A line to standard output, at once.
@@ -328,11 +338,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         zone: jiff::tz::TimeZone::system(),
         config: cli.config,
         environment: Environment::of_process(),
+        loaded: None,
         out: &mut out,
         err: &mut err,
         input: &mut input,
     };
-    let ended = dispatch(cli.command, &mut shell);
+    let ended = as_owner(cli.command, &mut shell);
     let flushed = shell.out.flush().map_err(output_failed);
     let ended = ended.and_then(|status| flushed.map(|()| status));
     conclude(ended, &mut err, styled)
@@ -347,6 +358,27 @@ fn conclude(ended: Result<Status, Failure>, err: &mut dyn Write, styled: bool) -
             failure.code()
         }
     }
+}
+
+/// Root leaves nothing of its own in the state of another user.
+fn as_owner(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> {
+    if !rustix::process::geteuid().is_root() {
+        return dispatch(command, shell);
+    }
+    if !owner::needs_root(&command) {
+        let config = shell.load_config()?;
+        owner::become_owner(&config)?;
+        shell.loaded = Some(config);
+        if !rustix::process::geteuid().is_root() {
+            return dispatch(command, shell);
+        }
+    }
+    let ended = dispatch(command, shell);
+    // Without a configuration nothing was made.
+    if let Ok(config) = shell.load_config() {
+        owner::give_back(&config.state_dir);
+    }
+    ended
 }
 
 fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> {

@@ -13,7 +13,7 @@ use super::render::{Cell, Listing};
 use super::{Failure, Shell, Status, open_store};
 use crate::budget::{Budget, Part};
 use crate::config::problem::visible;
-use crate::config::{Config, Folder};
+use crate::config::{BY_HAND, Config, Folder};
 use crate::daemon::parts;
 use crate::intake::plan::{CircumstancesOf, PlannedFile, Sent, dry_run};
 use crate::kind::Kind;
@@ -95,6 +95,7 @@ pub fn look(
         &circumstances,
         &|| Store::look(&config.state_dir),
         &scratch,
+        &|key, content| crate::wire::sku_row(key, content).map(|row| row.len()),
     );
     Ok(planned.map_err(parts::intake_failed)?)
 }
@@ -176,13 +177,16 @@ fn tell(file: &PlannedFile, forecast: &Forecast, shell: &mut Shell<'_>) -> Resul
     if let Some(reason) = &file.unreadable {
         return shell.say(&format!("{name}: cannot be read: {reason}\n"));
     }
-    shell.say(&format!("{name}, read as folder `{}`", file.folder))?;
+    shell.say(&match file.folder.as_str() {
+        BY_HAND => format!("{name}, read by hand"),
+        folder => format!("{name}, read as folder `{folder}`"),
+    })?;
     for table in &file.tables {
         tell_table(table, shell)?;
     }
     shell.say(&format!(
-        "\n{} rows: {} new, {} changed, {} unchanged, {} deleted; {} rejected, {} skipped",
-        file.rows,
+        "\n{}: {} new, {} changed, {} unchanged, {} deleted; {} rejected, {} skipped",
+        words::count(file.rows, "row", "rows"),
         file.new,
         file.changed,
         file.unchanged,
@@ -259,8 +263,8 @@ fn tell_calls(forecast: &Forecast, shell: &mut Shell<'_>) -> Result<(), Failure>
         None => "for ever: our share of the limit allows no call".to_owned(),
     };
     shell.say(&format!(
-        "Delivery would take {} calls, about {time}:",
-        forecast.total
+        "Delivery would take {}, about {time}:",
+        words::count(forecast.total, "call", "calls")
     ))?;
     for (call, n) in &forecast.by {
         shell.say(&format!("  {n:>6}  {call}"))?;
@@ -291,6 +295,7 @@ fn forecasts(
                 Sent::Changed if record.kind == Kind::Orders && !folder.history => {
                     forecaster.known_order()
                 }
+                Sent::New if record.kind == Kind::Skus => forecaster.new_sku(record.row_bytes),
                 Sent::New | Sent::Changed => {
                     forecaster.upsert(record.kind, record.bytes, folder.history)
                 }

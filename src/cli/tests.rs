@@ -32,6 +32,7 @@ fn with_shell<T>(
         width: None,
         zone: jiff::tz::TimeZone::UTC,
         config: None,
+        loaded: None,
         environment: Environment {
             config: None,
             host: "h".to_owned(),
@@ -129,6 +130,7 @@ fn a_reader_that_has_gone_is_no_error() {
             zone: shell.zone.clone(),
             config: None,
             environment: shell.environment.clone(),
+            loaded: None,
         };
         dispatch(Command::Man, &mut shell)
     });

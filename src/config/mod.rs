@@ -272,6 +272,10 @@ impl Config {
     }
 }
 
+/// The name of no folder: under it stands what was taken in with `--kind`. No full list of a folder
+/// speaks of its records, and no header of it is measured by another's.
+pub const BY_HAND: &str = "(by hand)";
+
 impl Folder {
     /// All defaults: for files that are taken in by hand, `--kind K --preset P`.
     pub fn with_defaults(name: &str, path: &Path, kind: Kind) -> Folder {

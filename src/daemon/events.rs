@@ -19,6 +19,8 @@ pub enum Event {
     /// A command changed something in the store.
     Command,
     Ended(Part, Result<(), Error>),
+    /// The database is found damaged.
+    Damaged(String),
 }
 
 /// From now on signals are events, for as long as the process lives.

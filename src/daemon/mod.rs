@@ -5,6 +5,7 @@
 pub mod alert;
 pub mod audit;
 mod events;
+mod keep;
 pub mod lock;
 pub mod logging;
 pub mod look;
@@ -14,6 +15,7 @@ pub mod project;
 mod sync;
 pub mod systemd;
 pub mod tell;
+mod whole;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -199,9 +201,7 @@ impl Daemon {
         received: Receiver<Event>,
     ) -> Result<Daemon, Error> {
         let lock = take_state(&config.state_dir)?;
-        let store = Store::open(&config.state_dir)?;
-        store.raise_generation()?;
-        project::hold_restored(&store)?;
+        let (store, clean) = whole::open(&config.state_dir)?;
         let config = Arc::new(config);
         events::listen_to_signals(events.clone()).map_err(|error| Error::Io(error.to_string()))?;
         let commands = events::listen_to_commands(&config.state_dir, events.clone());
@@ -211,6 +211,9 @@ impl Daemon {
         }
         tracing::info!(store = %config.store, folders = config.folders.len(), version = env!("CARGO_PKG_VERSION"), "started");
         systemd::ready();
+        if !clean {
+            whole::look_beside(&store, &events).map_err(|error| Error::Io(error.to_string()))?;
+        }
         Ok(Daemon {
             config,
             store,
@@ -238,6 +241,10 @@ impl Daemon {
                 Err(RecvTimeoutError::Disconnected) | Ok(Event::Stop) => break Ok(()),
                 Ok(Event::Command) => self.parts.wake(),
                 Ok(Event::Reload) => self.reload(reload)?,
+                Ok(Event::Damaged(why)) => {
+                    tracing::error!(%why, "the database is damaged");
+                    break Err(store::Error::Damaged(why).into());
+                }
                 Ok(Event::Ended(part, result)) => {
                     tracing::error!(part = part.name(), "a part of the daemon has ended");
                     break result.and(Err(Error::Internal(format!(
@@ -250,6 +257,14 @@ impl Daemon {
         systemd::stopping();
         self.parts.stop();
         self.drain();
+        let result = match result {
+            // Marked as ended well: the next start need not look at all of the database.
+            Ok(()) => self.store.end_work().map_err(Error::from),
+            Err(Error::Store(store::Error::Damaged(_))) => {
+                Err(whole::put_aside(&self.config.state_dir))
+            }
+            other => other,
+        };
         tracing::info!("stopped");
         result
     }

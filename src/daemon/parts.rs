@@ -10,6 +10,7 @@ use std::thread;
 use jiff::tz::TimeZone;
 
 use super::events::Event;
+use super::keep::{self, Keeper};
 use super::tell::{self, Teller};
 use super::{Error, now, systemd};
 use crate::config::credentials::{self, Absent, Surroundings};
@@ -46,6 +47,7 @@ pub struct Parts {
     health: Arc<Health>,
     page: Option<page::Page>,
     teller: Option<Teller>,
+    keeper: Option<Keeper>,
 }
 
 impl Parts {
@@ -87,6 +89,13 @@ impl Parts {
             tz: TimeZone::system(),
         });
         let teller = teller.map_err(|error| Error::Io(error.to_string()))?;
+        let reading = intake.clone();
+        let keeper = Keeper::start(keep::Sources {
+            config: shared.clone(),
+            store: store.clone(),
+            busy: Box::new(move || reading.look().reading.is_some()),
+        });
+        let keeper = keeper.map_err(|error| Error::Io(error.to_string()))?;
         Ok(Parts {
             intake,
             delivery,
@@ -94,6 +103,7 @@ impl Parts {
             health,
             page,
             teller: Some(teller),
+            keeper: Some(keeper),
         })
     }
 
@@ -136,6 +146,7 @@ impl Parts {
         self.delivery.wake(Reason::Stop);
         self.page = None;
         self.teller = None;
+        self.keeper = None;
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::events::{self, Event};
 use super::parts::{carrier, intake_failed, site};
-use super::{Error, Part, project, take_state};
+use super::{Error, Part, keep, take_state, whole};
 use crate::config::Config;
 use crate::delivery::{self, Outcome, Reason, Wake};
 use crate::intake::{self, TakenIn};
@@ -54,9 +54,10 @@ pub fn sync(
 ) -> Result<Synced, Error> {
     let config = Arc::new(config);
     let _lock = take_state(&config.state_dir)?;
-    let store = Store::open(&config.state_dir)?;
-    store.raise_generation()?;
-    project::hold_restored(&store)?;
+    let (store, clean) = whole::open(&config.state_dir)?;
+    if !clean {
+        whole::look(&config.state_dir, &store)?;
+    }
     let control = intake::Control::new().map_err(|error| Error::Io(error.to_string()))?;
     let wake = Arc::new(Wake::new());
     let (events, received) = mpsc::channel();
@@ -121,6 +122,9 @@ pub fn sync(
         ),
         None => None,
     };
+    // Where nothing but `sync` runs, nobody else lets go of what is old.
+    keep::once(&config, &store, KEEP_WITHIN);
+    store.end_work()?;
     Ok(Synced {
         taken,
         delivered,
@@ -128,6 +132,9 @@ pub fn sync(
         parked: store::parked_total(&reader)?,
     })
 }
+
+/// How long letting go of old entries may take at the end; the next time goes on.
+const KEEP_WITHIN: Duration = Duration::from_secs(2);
 
 fn start_delivery(
     config: &Arc<Config>,

@@ -64,9 +64,11 @@ pub(super) fn order_names(candidate: &Candidate) -> OrderNames {
     }
 }
 
-/// A record's JSON in a body of many.
+/// A record's JSON in a body of many; a SKU's row of CSV.
 pub(super) fn item(candidate: &Candidate) -> String {
     match candidate.kind {
+        Kind::Skus => wire::sku_row(&candidate.key, &candidate.content)
+            .expect("only those whom the columns carry go by CSV"),
         Kind::Orders => wire::order(&candidate.key, &candidate.content, order_names(candidate)),
         kind => wire::bulk_item(kind, &candidate.key, &candidate.content),
     }

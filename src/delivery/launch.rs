@@ -7,14 +7,24 @@ use super::{Cargo, InAir, Loop};
 use crate::kind::Kind;
 use crate::plan::{Channel, Cut, Next, Taken, bulk_endpoint};
 use crate::store::Result;
-use crate::store::flight::{self, NewRequest};
+use crate::store::flight::{self, Candidate, NewRequest};
 use crate::verdict::Wanted;
-use crate::wire::{Call, Endpoint, PathKey, segment};
+use crate::wire::{self, BODY_BYTES_MAX, Call, Endpoint, PathKey, segment};
 
 /// A body of many that is being filled.
 struct Body {
     cut: Cut,
-    json: String,
+    /// With commas between, or as rows.
+    items: String,
+}
+
+/// The call that carries one change of metadata for many.
+fn metadata_endpoint(kind: Kind) -> Option<Endpoint> {
+    match kind {
+        Kind::Customers => Some(Endpoint::CustomersMetadata),
+        Kind::Products => Some(Endpoint::ProductsMetadata),
+        Kind::Skus | Kind::Orders => None,
+    }
 }
 
 impl Loop {
@@ -28,7 +38,9 @@ impl Loop {
                 kind,
                 most,
                 upserts,
-            } => self.singles(kind, most, upserts, now),
+                spare,
+            } => self.singles(kind, most, (upserts, spare), now),
+            Next::Listing => self.take_stock(now),
             Next::Body {
                 kind,
                 channel,
@@ -40,14 +52,17 @@ impl Loop {
 
     pub(super) fn fly(&mut self, call: Call, in_air: InAir) {
         let endpoint = call.endpoint;
-        self.budget
-            .spend(in_air.request, endpoint.purse(), in_air.left);
-        self.wake.pulse.calls.fetch_add(1, Ordering::Relaxed);
+        self.spend(in_air.request, endpoint, in_air.left);
         let carrier = self.carrier.clone();
         self.air.spawn(async move {
             let answer = carrier.send(call).await;
             (in_air, answer)
         });
+    }
+
+    pub(super) fn spend(&mut self, request: i64, endpoint: Endpoint, now: i64) {
+        self.budget.spend(request, endpoint.purse(), now);
+        self.wake.pulse.calls.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn note(&self, flight: Option<i64>, endpoint: Endpoint, now: i64) -> Result<i64> {
@@ -116,10 +131,10 @@ impl Loop {
         Ok(true)
     }
 
-    fn singles(&mut self, kind: Kind, most: usize, upserts: bool, now: i64) -> Result<bool> {
+    fn singles(&mut self, kind: Kind, most: usize, which: (bool, bool), now: i64) -> Result<bool> {
         let look = self.look(now);
         let committed = self.store.write(move |c| {
-            flight::commit_singles(c, &look, kind, most, upserts, &mut calls::single)
+            flight::commit_singles(c, &look, kind, most, which, &mut calls::single)
         })?;
         let acted = committed.acts > 0;
         for single in committed.singles {
@@ -152,45 +167,63 @@ impl Loop {
             return Ok(false);
         };
         let look = self.look(now);
-        let mut body = Body {
-            // A half goes as it is: it was cut already.
-            cut: Cut::new(
-                channel,
-                if half.is_some() {
-                    usize::MAX
-                } else {
-                    self.bytes_max
-                },
-            ),
-            json: String::from("["),
+        // A half goes as it is: it was cut already.
+        let bytes_max = match half {
+            Some(_) => BODY_BYTES_MAX,
+            None => self.bytes_max,
         };
-        let (took_off, json) = self.store.write(move |c| {
-            let took_off = flight::commit_body(
-                c,
-                &look,
-                (kind, channel),
-                half,
-                endpoint,
-                &mut |candidate| {
-                    let item = calls::item(candidate);
-                    let taken = body.cut.take(item.len());
-                    if taken == Taken::Yes {
-                        if body.json.len() > 1 {
-                            body.json.push(',');
-                        }
-                        body.json.push_str(&item);
-                    }
-                    taken
-                },
-            )?;
-            body.json.push(']');
-            Ok((took_off, body.json))
+        let (took_off, endpoint, json) = self.store.write(move |c| {
+            let change = match (metadata_endpoint(kind), channel, half) {
+                (Some(_), Channel::Bulk, None) => {
+                    let mut bytes = |candidate: &Candidate| calls::item(candidate).len();
+                    flight::shared_change(c, &look, kind, bytes_max, &mut bytes)?
+                }
+                _ => None,
+            };
+            let (channel, endpoint) = match (&change, metadata_endpoint(kind)) {
+                (Some(_), Some(endpoint)) => (Channel::Metadata, endpoint),
+                _ => (channel, endpoint),
+            };
+            let change = change.as_deref();
+            let mut body = Body {
+                cut: Cut::new(channel, bytes_max)
+                    .beside(change.map_or(0, wire::metadata_frame_bytes)),
+                items: String::new(),
+            };
+            let comma = if channel == Channel::Csv { "" } else { "," };
+            let mut take = |candidate: &Candidate| {
+                let item = match channel {
+                    Channel::Metadata => wire::metadata_key(&candidate.key),
+                    _ => calls::item(candidate),
+                };
+                let taken = body.cut.take(item.len());
+                if taken == Taken::Yes {
+                    body.items
+                        .push_str(if body.items.is_empty() { "" } else { comma });
+                    body.items.push_str(&item);
+                }
+                taken
+            };
+            let which = (half, change);
+            let took_off =
+                flight::commit_body(c, &look, (kind, channel), which, endpoint, &mut take)?;
+            let json = match (channel, change) {
+                (Channel::Csv, _) => wire::skus_csv(&body.items),
+                (_, Some(change)) => wire::metadata_call(&body.items, change),
+                _ => {
+                    body.items.insert(0, '[');
+                    body.items.push(']');
+                    body.items
+                }
+            };
+            Ok((took_off, endpoint, json))
         })?;
         let Some(took_off) = took_off else {
             return Ok(false);
         };
         self.bodies_in_air += 1;
         let cargo = Cargo::Body {
+            kind,
             flight: took_off.begun.flight,
             bytes: json.len(),
             records: took_off.records,

@@ -5,6 +5,7 @@
 //! when a call may go by `budget`; here they are put together. Files are unknown here.
 
 mod calls;
+mod catalogue;
 mod clock;
 mod identity;
 mod launch;
@@ -24,6 +25,7 @@ use tracing::{info, warn};
 
 use crate::budget::{Budget, Part};
 use crate::config::{Api, Folder};
+use crate::kind::Kind;
 use crate::plan::{self, Link, Next, OpenJob, Outlook, PROBE_MS_MAX, State};
 use crate::remote::Carrier;
 use crate::store::{Result, Store, flight, meta};
@@ -33,6 +35,7 @@ use crate::wire::{Answer, BODY_BYTES_MAX};
 pub use clock::{Clock, SystemClock};
 pub use wake::{Pulse, Reason, Wake};
 
+use catalogue::Catalogue;
 use clock::Time;
 use identity::Identity;
 
@@ -141,6 +144,7 @@ enum Cargo {
         product_there: Option<String>,
     },
     Body {
+        kind: Kind,
         flight: i64,
         bytes: usize,
         records: usize,
@@ -154,6 +158,8 @@ enum Cargo {
     Schemas,
     /// A question for a record by the API's own id: is this the store's project?
     Witness(flight::Witness),
+    /// A step to know which SKUs the remote has.
+    Catalogue(catalogue::Step),
 }
 
 struct Loop {
@@ -180,6 +186,7 @@ struct Loop {
     identity: Identity,
     /// When to ask next what the project allows in metadata; `None`: that is in the air.
     schemas: Option<i64>,
+    catalogue: Catalogue,
 }
 
 impl Loop {
@@ -231,6 +238,7 @@ impl Loop {
             refused: None,
             identity: Identity::default(),
             schemas: Some(schemas),
+            catalogue: Catalogue::default(),
         })
     }
 
@@ -317,10 +325,12 @@ impl Loop {
         flight::Look {
             now,
             history: self.settings.history.clone(),
+            skus: self.catalogue.keys(),
         }
     }
 
     fn next(&mut self, now: i64) -> Result<Next> {
+        self.catalogue.age(now);
         let queues = flight::queues(&self.reader, &self.look(now))?;
         let jobs: Vec<OpenJob> = flight::open_jobs(&self.reader)?
             .iter()
@@ -349,6 +359,7 @@ impl Loop {
             body_in_air: self.bodies_in_air > 0,
             bulk: self.settings.api.bulk,
             schemas: self.schemas,
+            listing: self.catalogue.listing(),
         };
         Ok(plan::next(&outlook, now))
     }

@@ -4,12 +4,14 @@ use std::sync::atomic::Ordering;
 
 use crate::store::Connection;
 
+use super::catalogue::Catalogue;
 use super::launch::JOB;
 use super::{Cargo, InAir, Loop};
 use crate::budget::Kept;
+use crate::kind::Kind;
 use crate::plan::{Link, State, backoff_ms};
 use crate::store::Result;
-use crate::store::flight::{self, Carried, Doubt, Ended, Fate, ItemFate, JobRow};
+use crate::store::flight::{self, Carried, Doubt, Ended, Fate, ItemFate, JobRow, WORKED_OFF_MS};
 use crate::verdict::{self, ItemOutcome, JobNews, LinkNews, Outcome, Refusal};
 use crate::wire::{Answer, BODY_BYTES_MAX, Job, Purse, metadata_types};
 
@@ -80,19 +82,22 @@ impl Loop {
                 })
             }
             Cargo::Body {
+                kind,
                 flight,
                 bytes,
                 records,
                 attempts,
             } => {
                 self.bodies_in_air -= 1;
-                self.body_answered(flight, bytes, records, attempts, (request, left), answer)
+                let size = (bytes, records);
+                self.body_answered(kind, flight, size, attempts, (request, left), answer)
             }
             Cargo::Poll { job } => {
                 self.asked.remove(&job.flight);
                 self.poll_answered(job, (request, left), answer)
             }
             Cargo::Schemas => self.schemas_told((request, left), answer),
+            Cargo::Catalogue(step) => self.stock_told(step, (request, left), answer),
             Cargo::Witness(witness) => self.witness_heard(&witness, (request, left), answer),
             Cargo::Probe => {
                 let link = verdict::of_probe(answer, self.now());
@@ -197,9 +202,9 @@ impl Loop {
 
     fn body_answered(
         &mut self,
+        kind: Kind,
         flight: i64,
-        bytes: usize,
-        records: usize,
+        (bytes, records): (usize, usize),
         attempts: u32,
         (request, left): (i64, i64),
         answer: &Answer,
@@ -226,6 +231,17 @@ impl Loop {
         let now = after.now;
         let end = match verdict.outcome {
             Outcome::Accepted { job } => End::Job { job },
+            // An upload as a whole: its SKUs go singly, and for now so do all others.
+            Outcome::Refused(refusal) | Outcome::TooLarge(refusal) if kind == Kind::Skus => {
+                self.catalogue = Catalogue::unusable(now);
+                End::Fate(singly(refusal.code, true))
+            }
+            // The same goes singly; other content must not be overtaken by it.
+            Outcome::Unknown { code } if kind == Kind::Skus => End::Fate(Fate::Unknown {
+                code,
+                next_try: self.backoff(attempts),
+                quiet: left + WORKED_OFF_MS,
+            }),
             Outcome::Refused(refusal) | Outcome::TooLarge(refusal) if records > 1 => End::Split {
                 code: refusal.code,
                 next_try: 0,
@@ -313,10 +329,14 @@ impl Loop {
             }),
             JobNews::Lost => {
                 let attempts = flight::attempts(&self.reader, job.flight)?;
+                let quiet_ms = match job.kind {
+                    Kind::Skus => WORKED_OFF_MS,
+                    _ => self.settings.quiet_ms(),
+                };
                 let fate = Fate::Unknown {
                     code: "job_lost".into(),
                     next_try: self.backoff(attempts),
-                    quiet: now + self.settings.quiet_ms(),
+                    quiet: now + quiet_ms,
                 };
                 self.store.write(move |c| {
                     after.store(c)?;
@@ -338,12 +358,19 @@ impl Loop {
         let mut named = Vec::new();
         for (key, outcome) in report.named {
             let item = items[&key];
-            if let Some(fate) = self.item_fate(outcome, item) {
+            if job.kind == Kind::Skus && outcome != ItemOutcome::Acknowledged {
+                let fate = singly("csv_row_failed".into(), false);
+                named.push(ItemFate { id: item.id, fate });
+            } else if let Some(fate) = self.item_fate(outcome, item) {
                 self.count(&fate);
                 named.push(ItemFate { id: item.id, fate });
             }
         }
         let rest = match report.rest {
+            // A single call says what is wrong with each.
+            outcome if job.kind == Kind::Skus && outcome != ItemOutcome::Acknowledged => {
+                Some(singly("csv_unproven".into(), false))
+            }
             ItemOutcome::Unproven => None,
             ItemOutcome::Acknowledged => Some(Fate::Acknowledged { remote_id: None }),
             // Of one record alone.
@@ -396,6 +423,16 @@ impl Loop {
             },
             ItemOutcome::Unproven => return None,
         })
+    }
+}
+
+/// What did not go by CSV goes by single calls, at once.
+fn singly(code: String, undone: bool) -> Fate {
+    Fate::Again {
+        code,
+        next_try: 0,
+        odd: false,
+        undone,
     }
 }
 

@@ -32,6 +32,14 @@ pub fn own_folder(folder: impl AsFd, name: &str) -> Result<OwnedFd> {
     }
 }
 
+/// The same, where it stands already.
+pub fn own_folder_there(folder: impl AsFd, name: &str) -> Result<Option<OwnedFd>> {
+    match open_own(folder.as_fd(), name) {
+        Err(Error::Gone) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 fn make_own(folder: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
     match rustix::fs::mkdirat(folder, name, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => {}

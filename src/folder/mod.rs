@@ -10,6 +10,7 @@ mod names;
 pub mod rejects;
 pub mod scan;
 pub mod settle;
+pub mod thin;
 pub mod watch;
 
 use std::io;

@@ -149,6 +149,9 @@ impl LookOver<'_> {
     }
 
     fn missing_columns(&self, tables: &[Table]) -> Result<Option<Concern>> {
+        if self.circumstances.folder.name == config::BY_HAND {
+            return Ok(None);
+        }
         let reader = (self.reader)()?;
         let folder = self.circumstances.folder;
         let Some(before) = store::folder_columns(&reader, &folder.name)? else {
@@ -245,8 +248,11 @@ impl LookOver<'_> {
                 code: "orders",
                 number: found.old,
                 text: format!(
-                    "{} of its orders are older than `live` allows, so customers would be told of old sales; set `history = true` in a folder of its own for those",
-                    found.old
+                    "{} older than `live` allows, so customers would be told of old sales; set `history = true` in a folder of its own for those",
+                    match found.old {
+                        1 => "1 of its orders is".to_owned(),
+                        n => format!("{n} of its orders are"),
+                    }
                 ),
             });
         }
@@ -434,6 +440,9 @@ fn known_headers(reader: &Connection, folder: &config::Folder) -> Result<Vec<Str
 /// A file was taken in: its columns are what the next one is measured by, and its header is known
 /// from then on.
 pub fn remember_columns(site: &Site, folder: &config::Folder, tables: &[Table]) -> Result<()> {
+    if folder.name == config::BY_HAND {
+        return Ok(());
+    }
     let columns = mapped_columns(tables);
     if site.store.folder_columns(&folder.name)?.as_ref() != Some(&columns) {
         site.store.set_folder_columns(&folder.name, &columns)?;

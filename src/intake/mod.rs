@@ -84,9 +84,10 @@ impl From<store::Error> for Error {
                 Error::Full("no room is left on the disk of the database (`state_dir`)".into())
             }
             store::Error::Busy | store::Error::Open { .. } => Error::Waits(error.to_string()),
-            store::Error::Broken(_) | store::Error::Newer { .. } => {
-                Error::Broken(error.to_string())
-            }
+            store::Error::Broken(_)
+            | store::Error::Damaged(_)
+            | store::Error::Aside { .. }
+            | store::Error::Newer { .. } => Error::Broken(error.to_string()),
             other => Error::Internal(other.to_string()),
         }
     }

@@ -58,7 +58,12 @@ pub struct ToSend {
     pub what: Sent,
     /// About how much its JSON weighs.
     pub bytes: usize,
+    /// Of a new SKU: bytes of its row in a CSV upload, if that carries it.
+    pub row_bytes: Option<usize>,
 }
+
+/// Bytes of a SKU's row in a CSV upload, if that carries it whole.
+pub type RowBytes<'a> = &'a dyn Fn(&str, &Content) -> Option<usize>;
 
 /// What would be sent for a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +111,7 @@ pub fn dry_run(
     circumstances: &dyn Fn(&config::Folder) -> CircumstancesOf,
     reader: &dyn Fn() -> crate::store::Result<Option<Connection>>,
     scratch_dir: &Path,
+    row_bytes: RowBytes<'_>,
 ) -> Result<Vec<PlannedFile>> {
     let first = reader()?;
     let nowhere = match first {
@@ -123,6 +129,7 @@ pub fn dry_run(
         comparer: Comparer::new(look()?, scratch_dir)?,
         seen: HashSet::new(),
         planned: PlannedFile::default(),
+        row_bytes,
     };
     let mut planned = Vec::with_capacity(files.len());
     for (path, folder) in files {
@@ -165,7 +172,7 @@ fn plan_one(
     folder: &config::Folder,
     look: &dyn Fn() -> Result<Connection>,
     scratch_dir: &Path,
-    comparing: &mut Comparing,
+    comparing: &mut Comparing<'_>,
 ) -> Result<()> {
     let reader = look()?;
     let original: &dyn Fn(i64) -> Option<Original> = &|id| {
@@ -238,7 +245,7 @@ fn look_over(
     original: &dyn Fn(i64) -> Option<Original>,
     look: &dyn Fn() -> Result<Connection>,
     scratch_dir: &Path,
-    comparing: &mut Comparing,
+    comparing: &mut Comparing<'_>,
 ) -> Result<()> {
     let mut list = FullList {
         present: Present::new(scratch_dir)?,
@@ -260,7 +267,12 @@ fn look_over(
         list.present.each_missing(|kind, key| {
             let bytes = key.len();
             let what = Sent::Deleted;
-            comparing.planned.to_send.push(ToSend { kind, what, bytes });
+            comparing.planned.to_send.push(ToSend {
+                kind,
+                what,
+                bytes,
+                row_bytes: None,
+            });
             Ok(())
         })?;
     }
@@ -285,14 +297,15 @@ impl Keys for FullList {
 }
 
 /// Compares batches with the store, and notes what they would do.
-struct Comparing {
+struct Comparing<'a> {
+    row_bytes: RowBytes<'a>,
     comparer: Comparer,
     /// Keys of this file: a record counts once a file, by the first that it does to it.
     seen: HashSet<u64>,
     planned: PlannedFile,
 }
 
-impl Sink for Comparing {
+impl Sink for Comparing<'_> {
     type Error = Error;
 
     fn take(&mut self, member: &str, batch: &mut Batch, rejects: &mut Vec<Reject>) -> Result<()> {
@@ -305,7 +318,14 @@ impl Sink for Comparing {
                 .map(|field| field.len() + 4)
                 .sum();
             let bytes = key.len() + names + batch.values(row).len();
-            self.note(row.kind, key, bytes, compared);
+            let row_bytes = if row.kind == Kind::Skus && matches!(compared.outcome, Outcome::New) {
+                let fields = batch.shapes[row.shape].fields();
+                Content::decode(fields, batch.values(row))
+                    .and_then(|content| (self.row_bytes)(key, &content))
+            } else {
+                None
+            };
+            self.note(row.kind, key, (bytes, row_bytes), compared);
             if self.planned.samples.len() < SAMPLES_MAX && row.act == Act::Upsert {
                 let fields = batch.shapes[row.shape].fields();
                 let content = Content::decode(fields, batch.values(row)).unwrap_or_default();
@@ -330,8 +350,14 @@ impl Sink for Comparing {
     }
 }
 
-impl Comparing {
-    fn note(&mut self, kind: Kind, key: &str, bytes: usize, compared: Compared) {
+impl Comparing<'_> {
+    fn note(
+        &mut self,
+        kind: Kind,
+        key: &str,
+        (bytes, row_bytes): (usize, Option<usize>),
+        compared: Compared,
+    ) {
         // A customer that an orders file brings along does not count.
         let is_own = kind == Kind::Orders || self.planned.kind != Some(Kind::Orders);
         let mark = xxhash_rust::xxh3::xxh3_64(format!("{} {key}", kind.code()).as_bytes());
@@ -369,6 +395,7 @@ impl Comparing {
             kind,
             what: sent,
             bytes,
+            row_bytes,
         });
     }
 }

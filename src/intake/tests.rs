@@ -966,7 +966,7 @@ fn a_dry_run_says_what_would_be_and_changes_nothing() {
         (path.clone(), settings.clone()),
         (path.clone(), settings.clone()),
     ];
-    let planned = plan::dry_run(&files, &of, &look, state_dir).unwrap();
+    let planned = plan::dry_run(&files, &of, &look, state_dir, &|_, _| None).unwrap();
     let told = |p: &plan::PlannedFile| (p.rows, p.new, p.changed, p.unchanged, p.rejected);
     assert_eq!(told(&planned[0]), (4, 1, 1, 1, 1));
     // As if they were dropped in this order.
@@ -974,6 +974,6 @@ fn a_dry_run_says_what_would_be_and_changes_nothing() {
     assert_eq!(planned[0].changes[0].to.as_deref(), Some("\"Anne\""));
     assert_eq!(records(&stage.site.store).len(), 2);
     // Without a store all is new.
-    let planned = plan::dry_run(&files[..1], &of, &|| Ok(None), state_dir).unwrap();
+    let planned = plan::dry_run(&files[..1], &of, &|| Ok(None), state_dir, &|_, _| None).unwrap();
     assert_eq!(told(&planned[0]), (4, 3, 0, 0, 1));
 }

@@ -1,10 +1,10 @@
 //! Cutting a body of many by bytes and by records.
 
-use crate::wire::{BODY_BYTES_MAX, IMPORT_ORDERS_MAX};
+use crate::wire::{BODY_BYTES_MAX, IMPORT_ORDERS_MAX, SKUS_CSV_FRAME_BYTES};
 
 use super::Channel;
 
-/// A body that is being filled. Counts `[`, the items, their commas, and `]`.
+/// A body that is being filled. Counts `[`, the items, their commas, and `]`; a CSV's form and rows.
 #[derive(Clone, Debug)]
 pub struct Cut {
     bytes_max: usize,
@@ -29,11 +29,20 @@ impl Cut {
             bytes_max: bytes_max.min(BODY_BYTES_MAX),
             records_max: match channel {
                 Channel::Import => IMPORT_ORDERS_MAX,
-                Channel::Bulk | Channel::Single => usize::MAX,
+                Channel::Bulk | Channel::Csv | Channel::Metadata | Channel::Single => usize::MAX,
             },
-            bytes: 2,
+            bytes: match channel {
+                Channel::Csv => SKUS_CSV_FRAME_BYTES,
+                Channel::Bulk | Channel::Import | Channel::Metadata | Channel::Single => 2,
+            },
             records: 0,
         }
+    }
+
+    /// So many bytes stand in the body beside its items.
+    pub fn beside(mut self, bytes: usize) -> Cut {
+        self.bytes += bytes;
+        self
     }
 
     pub fn records(&self) -> usize {

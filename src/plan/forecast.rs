@@ -8,7 +8,7 @@ use crate::kind::Kind;
 use crate::wire::{BODY_BYTES_MAX, Endpoint, Purse};
 
 use super::cut::{Cut, Taken};
-use super::{Channel, SINGLES_IN_AIR_MAX, SINGLES_MAX, bulk_endpoint, channel};
+use super::{Channel, SINGLES_IN_AIR_MAX, SINGLES_MAX, bulk_endpoint, channel, skus_by_csv};
 
 /// A single call's way there and back, for an estimate.
 const CALL_MS: i64 = 150;
@@ -30,7 +30,7 @@ struct Bodies {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forecast {
-    /// `POST /v1/customers/bulk/async` → calls. Those that write, without polling.
+    /// `POST /v1/customers/bulk/async` → calls. Those that write or order something, without polling.
     pub by: BTreeMap<String, u64>,
     pub total: u64,
     /// At the present budget; `None`: our share allows no call.
@@ -71,6 +71,28 @@ impl Forecaster {
         }
     }
 
+    /// A new SKU: as `upsert`, but that many go by CSV. `row_bytes`: of its row (`wire::sku_row`), if
+    /// the columns carry it.
+    pub fn new_sku(&mut self, row_bytes: Option<usize>) {
+        let Some(bytes) = row_bytes else {
+            return self.single(Endpoint::Sku);
+        };
+        let bodies = self.bodies.entry(Kind::Skus).or_insert_with(|| Bodies {
+            channel: Channel::Csv,
+            cut: Cut::new(Channel::Csv, BODY_BYTES_MAX),
+            full: Vec::new(),
+        });
+        match bodies.cut.take(bytes) {
+            Taken::Yes => {}
+            Taken::TooLarge => self.single(Endpoint::Sku),
+            Taken::Full => {
+                bodies.full.push(bodies.cut.records());
+                bodies.cut = Cut::new(Channel::Csv, BODY_BYTES_MAX);
+                bodies.cut.take(bytes);
+            }
+        }
+    }
+
     /// A call of its own: an order that is known goes by `OrderUpdate`, a deletion, consents.
     pub fn single(&mut self, endpoint: Endpoint) {
         *self.singles.entry(endpoint).or_default() += 1;
@@ -100,6 +122,11 @@ impl Forecaster {
             let endpoint = bulk_endpoint(kind).expect("only kinds with a call for many are cut");
             forecast.add(endpoint, of_many);
             forecast.add(single_endpoint(kind), singles);
+            if kind == Kind::Skus && of_many > 0 {
+                // Which of them the remote has is asked for first.
+                forecast.add(Endpoint::ExportNew, 1);
+                api += 1;
+            }
             bulk += of_many;
             api += singles;
         }
@@ -125,6 +152,12 @@ impl Bodies {
             return (chunks.len() as u64, 0);
         }
         let mut left: usize = chunks.iter().sum();
+        if self.channel == Channel::Csv {
+            return match skus_by_csv(left, mode) {
+                true => (chunks.len() as u64, 0),
+                false => (0, left as u64),
+            };
+        }
         let mut of_many = 0;
         for records in chunks {
             if channel(kind, left.min(SINGLES_MAX + 1), mode, false) == Channel::Single {
@@ -231,5 +264,37 @@ mod tests {
             &[(Kind::Skus, 30, 200, false), (Kind::Orders, 20, 400, false)],
             &[("POST /v1/orders", 20), ("POST /v1/products/{id}/skus", 30)],
         );
+    }
+
+    #[track_caller]
+    fn skus(mode: Bulk, count: usize, expected: &[(&str, u64)]) {
+        let part = Part {
+            share: 0.5,
+            stores: 1,
+            period: Period::Minute,
+        };
+        let mut forecaster = Forecaster::new(mode);
+        (0..count).for_each(|_| forecaster.new_sku(Some(100)));
+        forecaster.new_sku(None);
+        let found = forecaster.finish(&Budget::new(part, Kept::default(), &[], 0));
+        let by: Vec<(&str, u64)> = found.by.iter().map(|(k, n)| (k.as_str(), *n)).collect();
+        assert_eq!(by, expected);
+    }
+
+    #[test]
+    fn many_new_skus_go_by_csv() {
+        let one = ("POST /v1/products/{id}/skus", 1);
+        skus(Bulk::Auto, 50, &[("POST /v1/products/{id}/skus", 51)]);
+        skus(
+            Bulk::Auto,
+            51,
+            &[("POST /v1/exports", 1), one, ("POST /v1/skus/importCSV", 1)],
+        );
+        skus(
+            Bulk::Auto,
+            150_000,
+            &[("POST /v1/exports", 1), one, ("POST /v1/skus/importCSV", 2)],
+        );
+        skus(Bulk::Never, 51, &[("POST /v1/products/{id}/skus", 52)]);
     }
 }

@@ -30,12 +30,38 @@ pub const SINGLES_IN_AIR_MAX: usize = 8;
 /// Jobs of one kind that may be open: the remote works them off one after another anyway.
 pub const JOBS_OPEN_MAX: usize = 8;
 
+/// Up to so many new SKUs go by single calls: before any goes by CSV the remote is asked which it has,
+/// which takes some ten calls together with the questions for the job, and a download.
+pub const SKUS_SINGLE_MAX: usize = 50;
+
 /// How records of a kind are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
     Single,
     Bulk,
     Import,
+    /// New SKUs, as rows of a CSV upload.
+    Csv,
+    /// One change of metadata, with the keys of those that share it.
+    Metadata,
+}
+
+/// Whether new SKUs that the columns carry whole go by CSV: `due` of them wait.
+pub fn skus_by_csv(due: usize, mode: Bulk) -> bool {
+    mode != Bulk::Never && due > SKUS_SINGLE_MAX
+}
+
+/// What is known of which SKUs the remote has. A known one would keep by CSV what it has but for its
+/// code and price (API.md, Calls), so that none goes by CSV before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// Nothing yet; the next step to find out may be taken from then on.
+    Step(i64),
+    /// A step is in the air.
+    InAir,
+    Known,
+    /// It cannot be found out for now: all go singly.
+    Unusable,
 }
 
 /// How changed records of a kind go: `due` of them wait. `bound`: an earlier bulk body of the kind has
@@ -54,13 +80,13 @@ pub fn channel(kind: Kind, due: usize, mode: Bulk, bound: bool) -> Channel {
     }
 }
 
-/// The bulk call of a kind.
+/// The call that carries many of a kind.
 pub fn bulk_endpoint(kind: Kind) -> Option<Endpoint> {
     match kind {
         Kind::Products => Some(Endpoint::ProductsBulk),
         Kind::Customers => Some(Endpoint::CustomersBulk),
         Kind::Orders => Some(Endpoint::OrdersImport),
-        Kind::Skus => None,
+        Kind::Skus => Some(Endpoint::SkusCsv),
     }
 }
 
@@ -74,6 +100,8 @@ pub struct Queue {
     pub singles: usize,
     /// Orders of history folders.
     pub imports: usize,
+    /// New SKUs that the columns of a CSV carry; counted to a little over `SKUS_SINGLE_MAX`.
+    pub csv: usize,
     /// Halves of a body that was refused: number, and how many records.
     pub bodies: Vec<(i64, usize)>,
     /// See `channel`.
@@ -109,6 +137,7 @@ pub struct Outlook<'a> {
     pub bulk: Bulk,
     /// When to ask next what the project allows in metadata; `None`: that is in the air.
     pub schemas: Option<i64>,
+    pub listing: Listing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,11 +150,15 @@ pub enum Next {
     },
     /// Up to `most` single calls for records of a kind.
     /// `upserts`: made and changed records, too, or only what no body of many can carry.
+    /// `spare`: new SKUs that a CSV can carry stay for it.
     Singles {
         kind: Kind,
         most: usize,
         upserts: bool,
+        spare: bool,
     },
+    /// The next step to know which SKUs the remote has.
+    Listing,
     /// One body; `body`: of the half with this number.
     Body {
         kind: Kind,
@@ -220,18 +253,26 @@ fn send(look: &Outlook<'_>, free: usize, now: i64, wake: &mut Wake) -> Option<Ne
     };
     look.queues
         .iter()
-        .find_map(|queue| of_queue(queue, look.bulk, free, body_room))
+        .find_map(|queue| of_queue(queue, look, free, body_room, now, wake))
 }
 
 fn wants_body(queue: &Queue, mode: Bulk) -> bool {
     queue.imports > 0
+        || skus_by_csv(queue.csv, mode)
         || !queue.bodies.is_empty()
         || (queue.upserts > 0
             && channel(queue.kind, queue.upserts, mode, queue.bound) == Channel::Bulk)
 }
 
-fn of_queue(queue: &Queue, mode: Bulk, free: usize, body_room: bool) -> Option<Next> {
-    let kind = queue.kind;
+fn of_queue(
+    queue: &Queue,
+    look: &Outlook<'_>,
+    free: usize,
+    body_room: bool,
+    now: i64,
+    wake: &mut Wake,
+) -> Option<Next> {
+    let (kind, mode) = (queue.kind, look.bulk);
     // The remote works off one import at a time; the others would only wait in its line.
     let jobs_max = if kind == Kind::Orders {
         1
@@ -260,20 +301,38 @@ fn of_queue(queue: &Queue, mode: Bulk, free: usize, body_room: bool) -> Option<N
     }
     let mut singles = queue.singles;
     let mut upserts = false;
+    let spare = skus_by_csv(queue.csv, mode) && look.listing != Listing::Unusable;
+    if spare {
+        match look.listing {
+            Listing::Known if job_room => {
+                return Some(Next::Body {
+                    kind,
+                    channel: Channel::Csv,
+                    body: None,
+                });
+            }
+            Listing::Step(at) if at <= now && free > 0 => return Some(Next::Listing),
+            Listing::Step(at) if at > now => wake.at(at),
+            _ => {}
+        }
+    } else if queue.csv > 0 {
+        upserts = true;
+        singles += queue.csv;
+    }
     if queue.upserts > 0 {
         match channel(kind, queue.upserts, mode, queue.bound) {
             Channel::Single => {
                 upserts = true;
                 singles += queue.upserts;
             }
-            Channel::Bulk | Channel::Import if job_room => {
+            Channel::Bulk | Channel::Import | Channel::Csv | Channel::Metadata if job_room => {
                 return Some(Next::Body {
                     kind,
                     channel: of_many,
                     body: None,
                 });
             }
-            Channel::Bulk | Channel::Import => {}
+            Channel::Bulk | Channel::Import | Channel::Csv | Channel::Metadata => {}
         }
     }
     let most = singles.min(free);
@@ -281,6 +340,7 @@ fn of_queue(queue: &Queue, mode: Bulk, free: usize, body_room: bool) -> Option<N
         kind,
         most,
         upserts,
+        spare,
     })
 }
 

@@ -31,6 +31,7 @@ fn queue(kind: Kind, upserts: usize) -> Queue {
         upserts,
         singles: 0,
         imports: 0,
+        csv: 0,
         bodies: Vec::new(),
         bound: false,
         jobs_open: 0,
@@ -47,6 +48,7 @@ struct Case {
     in_air: usize,
     body_in_air: bool,
     bulk: Bulk,
+    listing: Listing,
 }
 
 fn case(queues: Vec<Queue>) -> Case {
@@ -59,6 +61,7 @@ fn case(queues: Vec<Queue>) -> Case {
         in_air: 0,
         body_in_air: false,
         bulk: Bulk::Auto,
+        listing: Listing::Step(0),
     }
 }
 
@@ -74,6 +77,7 @@ fn check(case: &Case, expected: Next) {
         body_in_air: case.body_in_air,
         bulk: case.bulk,
         schemas: None,
+        listing: case.listing,
     };
     assert_eq!(next(&look, 1_000), expected);
 }
@@ -83,6 +87,7 @@ fn singles(kind: Kind, most: usize) -> Next {
         kind,
         most,
         upserts: true,
+        spare: false,
     }
 }
 
@@ -190,6 +195,7 @@ fn deletions_go_singly_while_many_go_by_bulk() {
             kind: Kind::Customers,
             most: 3,
             upserts: false,
+            spare: false,
         },
     );
 }
@@ -250,4 +256,33 @@ fn a_spent_budget_and_a_pause_are_waited_for() {
     check(&case, Next::SleepUntil(7_000));
     case.paused_until = Some(i64::MAX);
     check(&case, Next::Idle);
+}
+
+#[test]
+fn many_new_skus_go_by_csv_once_the_remote_is_known_not_to_have_them() {
+    let mut skus = queue(Kind::Skus, 2);
+    skus.csv = SKUS_SINGLE_MAX;
+    let mut case = case(vec![skus]);
+    check(&case, singles(Kind::Skus, 8));
+    case.queues[0].csv += 1;
+    check(&case, Next::Listing);
+    // Others need not wait for it.
+    let others = Next::Singles {
+        kind: Kind::Skus,
+        most: 2,
+        upserts: true,
+        spare: true,
+    };
+    case.listing = Listing::InAir;
+    check(&case, others);
+    case.listing = Listing::Step(5_000);
+    check(&case, others);
+    case.queues[0].upserts = 0;
+    check(&case, Next::SleepUntil(5_000));
+    case.listing = Listing::Known;
+    check(&case, body(Kind::Skus, Channel::Csv, None));
+    case.listing = Listing::Unusable;
+    check(&case, singles(Kind::Skus, 8));
+    (case.listing, case.bulk) = (Listing::Step(0), Bulk::Never);
+    check(&case, singles(Kind::Skus, 8));
 }

@@ -224,11 +224,15 @@ fn picked(row: &Row, columns: &[(&str, &str)]) -> Object {
         .collect()
 }
 
+/// In units of the currency, as the API's own templates have it: `14.5` is 1450 hundredths.
 fn price(cell: &str) -> Result<Value, Refusal> {
-    cell.trim()
-        .parse::<i64>()
+    let (whole, rest) = cell.trim().split_once('.').unwrap_or((cell.trim(), ""));
+    let hundredths = (rest.len() <= 2 && !whole.is_empty())
+        .then(|| format!("{whole}{rest:0<2}").parse::<u64>().ok())
+        .flatten();
+    hundredths
         .map(Value::from)
-        .map_err(|_| Refusal::payload("price: must be an integer"))
+        .ok_or_else(|| Refusal::payload("price: must be a number"))
 }
 
 /// `{'color':'blue'}`: no JSON (SURPRISES.md, 42).
@@ -264,6 +268,16 @@ mod tests {
         );
         check("", None);
         assert_eq!(file("text/csv", b"a,b"), None);
+    }
+
+    #[test]
+    fn money_is_in_units() {
+        assert_eq!(price("14.5").unwrap(), 1450);
+        assert_eq!(price(" 21 ").unwrap(), 2100);
+        assert_eq!(price("0.05").unwrap(), 5);
+        for odd in ["", "x", "1.234", "-1", "1,5", "."] {
+            assert!(price(odd).is_err(), "{odd}");
+        }
     }
 
     #[test]

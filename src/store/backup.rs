@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::{DATABASE, Error, Result, meta, refuse_newer};
+use super::{DATABASE, Error, Result, integrity, meta, refuse_newer};
 
 /// Pages that are copied before writers get a turn.
 const PAGES_AT_ONCE: i32 = 1024;
@@ -48,22 +48,25 @@ pub fn restore(from: &Path, state_dir: &Path) -> Result<()> {
     let source = open(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     refuse_newer(&source)?;
     check(&source)?;
-    let made = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&to);
-    made.map_err(|error| Error::Open {
-        path: to.clone(),
-        reason: io_reason(&error),
+    let made = integrity::create(state_dir, |new| {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(new);
+        file.map_err(|error| Error::Open {
+            path: to.clone(),
+            reason: io_reason(&error),
+        })?;
+        copy(&source, new)
     })?;
-    let copied = copy(&source, &to)
-        .and_then(|()| sync(&to))
-        .and_then(|()| sync(state_dir));
-    if copied.is_err() {
-        let _ = std::fs::remove_file(&to);
+    if !made {
+        return Err(Error::Open {
+            path: to,
+            reason: io_reason(&std::io::ErrorKind::AlreadyExists.into()),
+        });
     }
-    copied
+    Ok(())
 }
 
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection> {
@@ -108,7 +111,10 @@ fn check(connection: &Connection) -> Result<()> {
     let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     match found.as_str() {
         "ok" => Ok(()),
-        fault => Err(Error::Broken(format!("the copy is damaged: {fault}"))),
+        fault => Err(Error::Broken(format!(
+            "the copy is damaged: {}",
+            fault.trim()
+        ))),
     }
 }
 

@@ -101,7 +101,7 @@ fn run(database: &Path, ordered: &Receiver<Order>, failed: &Mutex<Option<String>
         };
         let result = opened(&mut connection, database).and_then(|c| checkpoint(c, how));
         // A full disk or a busy store is met again by the writer, who says so.
-        if let Err(Error::Broken(reason)) = &result {
+        if let Err(Error::Broken(reason) | Error::Damaged(reason)) = &result {
             *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.clone());
         }
         if let Some(tell) = tell {

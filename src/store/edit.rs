@@ -457,7 +457,8 @@ fn is_refused(
         .is_some_and(|refused| refused == fingerprint))
 }
 
-/// Whether the remote may have it: whether any flight carried it that was not refused.
+/// Whether the remote may have it: whether any flight carried it that was not refused, or may have,
+/// of those that are not remembered any more.
 pub(super) fn ever_sent(c: &Connection, id: i64) -> Result<bool> {
     sent_before(c, id, i64::MAX)
 }
@@ -466,9 +467,10 @@ pub(super) fn ever_sent(c: &Connection, id: i64) -> Result<bool> {
 /// at the remote, and one that follows a newer body would be older than that.
 pub(super) fn sent_before(c: &Connection, id: i64, seq: i64) -> Result<bool> {
     Ok(c.prepare_cached(
-        "SELECT EXISTS(SELECT 1 FROM flight_item WHERE id = ?1 AND seq < ?2 AND outcome IS NOT 'parked')",
+        "SELECT EXISTS(SELECT 1 FROM flight_item WHERE id = ?1 AND seq < ?2 AND outcome IS NOT 'parked')
+           OR EXISTS(SELECT 1 FROM document d JOIN meta m ON m.name = ?3 WHERE d.id = ?1 AND d.at < m.value)",
     )?
-    .query_row(params![id, seq], |row| row.get(0))?)
+    .query_row(params![id, seq, super::thin::FLIGHTS_BEFORE], |row| row.get(0))?)
 }
 
 /// A file is stored to its end: what it changed of parked records is parked no longer, but for the

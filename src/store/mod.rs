@@ -15,6 +15,7 @@ pub mod flight;
 mod forget;
 mod history;
 mod intake;
+pub mod integrity;
 mod known;
 mod listing;
 mod lookup;
@@ -24,6 +25,7 @@ mod rebind;
 mod scratch;
 pub mod status;
 mod tally;
+pub mod thin;
 mod trace;
 mod undo;
 mod writer;
@@ -81,7 +83,16 @@ pub enum Error {
         "the database was made by a newer tillsync (schema {found}, this one knows {known}); install that version or a newer one"
     )]
     Newer { found: i64, known: i64 },
-    /// Damaged, or the disk fails: the process ends (74), and what is in memory is worth nothing.
+    /// Its bytes are none that SQLite writes: the process ends (74), and the next one looks at all of it.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
+    /// A damaged one was kept aside, and nothing stands in its place.
+    #[error(
+        "the database was damaged and is kept as {aside}; nothing is stored or sent, and files wait in their folders\nPut a backup in its place: `tillsync restore FILE`, then `tillsync rebind`. Without a backup, move {aside} to another folder: tillsync then begins with an empty store.",
+        aside = aside.display()
+    )]
+    Aside { aside: PathBuf },
+    /// The disk fails: the process ends (74), and what is in memory is worth nothing.
     #[error("the database cannot be read or written: {0}")]
     Broken(String),
     /// Not there, or not ours to open.
@@ -109,7 +120,8 @@ impl From<rusqlite::Error> for Error {
         match code {
             DiskFull => Error::Full,
             DatabaseBusy | DatabaseLocked => Error::Busy,
-            DatabaseCorrupt | NotADatabase | SystemIoFailure => Error::Broken(error.to_string()),
+            DatabaseCorrupt | NotADatabase => Error::Damaged(error.to_string()),
+            SystemIoFailure => Error::Broken(error.to_string()),
             _ => Error::Statement(error.to_string()),
         }
     }
@@ -126,11 +138,18 @@ impl Store {
     /// Opens, creates or migrates the database in `state_dir`.
     pub fn open(state_dir: &Path) -> Result<Store> {
         let path = state_dir.join(DATABASE);
-        refuse_newer_file(&path)?;
-        let mut connection = Connection::open(&path).map_err(|e| Error::Open {
-            path: path.clone(),
-            reason: e.to_string(),
-        })?;
+        if !path.exists() {
+            integrity::refuse_beside_aside(state_dir)?;
+            integrity::create(state_dir, |new| {
+                let mut connection = open(new)?;
+                // It counts from when it has its name, and is on the disk then.
+                connection.pragma_update(None, "synchronous", "OFF")?;
+                lay_out(&connection)?;
+                migrate(&mut connection)
+            })?;
+        }
+        refuse_unusable_file(&path)?;
+        let mut connection = open(&path)?;
         refuse_newer(&connection)?;
         configure(&connection, true)?;
         migrate(&mut connection)?;
@@ -142,6 +161,7 @@ impl Store {
     pub fn look(state_dir: &Path) -> Result<Option<Connection>> {
         let path = state_dir.join(DATABASE);
         if !path.exists() {
+            integrity::refuse_beside_aside(state_dir)?;
             return Ok(None);
         }
         let reader = open_reader(&path)?;
@@ -176,8 +196,15 @@ impl Store {
     }
 }
 
+fn open(path: &Path) -> Result<Connection> {
+    Connection::open(path).map_err(|e| Error::Open {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    })
+}
+
 fn open_reader(path: &Path) -> Result<Connection> {
-    refuse_newer_file(path)?;
+    refuse_unusable_file(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| Error::Open {
         path: path.to_owned(),
@@ -189,15 +216,28 @@ fn open_reader(path: &Path) -> Result<Connection> {
 }
 
 /// Before SQLite opens the file, which makes others beside it: a newer database stays as it is. What
-/// its WAL holds is seen by `refuse_newer` alone.
-fn refuse_newer_file(path: &Path) -> Result<()> {
-    // `user_version` in the database's header: four bytes, big endian (sqlite.org/fileformat.html).
-    const AT: u64 = 60;
-    let mut bytes = [0; 4];
-    let read = std::fs::File::open(path).and_then(|file| file.read_exact_at(&mut bytes, AT));
-    match read {
-        Ok(()) => refuse_version(i64::from(i32::from_be_bytes(bytes))),
-        // Not there, or empty: SQLite says what is to be said.
+/// its WAL holds is seen by `refuse_newer` alone. An empty file SQLite would take for a new database;
+/// ours gets its name when it is whole.
+fn refuse_unusable_file(path: &Path) -> Result<()> {
+    // The header of sqlite.org/fileformat.html: its magic, and `user_version`, four bytes, big endian.
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    const VERSION_AT: usize = 60;
+    let Ok(file) = std::fs::File::open(path) else {
+        // SQLite says what is to be said.
+        return Ok(());
+    };
+    let mut header = [0; 100];
+    match file.read_exact_at(&mut header, 0) {
+        Ok(()) if header.starts_with(MAGIC) => {
+            let version = header[VERSION_AT..VERSION_AT + 4].try_into();
+            let version = version.expect("four bytes of a header");
+            refuse_version(i64::from(i32::from_be_bytes(version)))
+        }
+        Ok(()) => Err(Error::Damaged("the file is no database".to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Err(Error::Damaged("the file is empty, or cut off".to_owned()))
+        }
+        // A disk that fails is told where more is read.
         Err(_) => Ok(()),
     }
 }
@@ -216,11 +256,18 @@ fn refuse_version(found: i64) -> Result<()> {
     Ok(())
 }
 
+/// Of a new database, before its first page.
+fn lay_out(connection: &Connection) -> Result<()> {
+    connection.pragma_update(None, "page_size", 16384)?;
+    // What `thin` frees can be given back in small steps.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    Ok(())
+}
+
 fn configure(connection: &Connection, writes: bool) -> Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     if writes {
-        connection.pragma_update(None, "page_size", 16384)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // NORMAL forgets acknowledged work at a power cut, and costs 2 % less.
         connection.pragma_update(None, "synchronous", "FULL")?;

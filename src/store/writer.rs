@@ -168,6 +168,7 @@ impl Error {
             Error::Busy => Error::Busy,
             Error::Statement(reason) => Error::Statement(reason.clone()),
             Error::Broken(reason) => Error::Broken(reason.clone()),
+            Error::Damaged(reason) => Error::Damaged(reason.clone()),
             other => Error::Broken(other.to_string()),
         }
     }
@@ -318,7 +319,7 @@ impl<'a> Turns<'a> {
         self.wal_grew = true;
         self.connection.execute_batch("COMMIT").map_err(|error| {
             let error = error.into();
-            if matches!(error, Error::Broken(_)) {
+            if matches!(error, Error::Broken(_) | Error::Damaged(_)) {
                 self.broken = Some(error.again());
             }
             error
@@ -351,7 +352,7 @@ impl<'a> Turns<'a> {
             Ok(length) if length.pages - length.written_back >= PAGES_BEGIN => {
                 self.checkpointer.nudge()
             }
-            Err(error @ Error::Broken(_)) => self.broken = Some(error),
+            Err(error @ (Error::Broken(_) | Error::Damaged(_))) => self.broken = Some(error),
             Ok(_) | Err(_) => {}
         }
     }

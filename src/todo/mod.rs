@@ -22,6 +22,9 @@ pub const WAITS_LONG_MS: i64 = HOUR;
 /// A job of the remote that is open for so long is stuck (RELIABILITY.md, 5).
 pub const JOB_STUCK_MS: i64 = 24 * HOUR;
 
+/// From so many hundredths of the plan's calls on a person is told.
+pub const CYCLE_PERCENT: u64 = 80;
+
 /// A pause without an end was forgotten after so long.
 pub const PAUSE_FORGOTTEN_MS: i64 = 24 * HOUR;
 
@@ -68,6 +71,7 @@ pub const KINDS: &[&str] = &[
     "expect",
     "away",
     "config",
+    "cycle",
     "waiting",
     "job",
     "rejects",
@@ -98,6 +102,7 @@ pub fn todo(facts: &Facts, now: i64, tz: &TimeZone) -> Vec<Todo> {
     files(facts, &mut all);
     parked(facts, &mut all);
     jobs(facts, now, &mut all);
+    cycle(facts, now, tz, &mut all);
     let rank = |todo: &Todo| KINDS.iter().position(|kind| *kind == todo.kind);
     all.sort_by_key(|todo| (rank(todo), todo.since.unwrap_or(now)));
     all
@@ -659,6 +664,37 @@ fn jobs(facts: &Facts, now: i64, all: &mut Vec<Todo>) {
             count: job.records,
         });
     }
+}
+
+/// Calls of the plan's cycle: said early enough to do something about it.
+fn cycle(facts: &Facts, now: i64, tz: &TimeZone, all: &mut Vec<Todo>) {
+    let Some(cycle) = facts.cycle else { return };
+    let (used, calls) = (cycle.used, cycle.calls);
+    if used.saturating_mul(100) < calls.saturating_mul(CYCLE_PERCENT) {
+        return;
+    }
+    let ends = moment(cycle.ends, now, tz);
+    let goes_on = match cycle.forecast(now) {
+        Some(at_end) if at_end > calls => format!(
+            "If it goes on like this they are used up before {ends}, when the cycle ends; the remote then takes no more calls, the tills' included."
+        ),
+        _ => format!("The cycle ends {ends}."),
+    };
+    all.push(Todo {
+        since: None,
+        kind: "cycle",
+        subject: String::new(),
+        text: format!(
+            "{} of the plan's {} calls of this billing cycle are used",
+            number(used),
+            number(calls)
+        ),
+        why: format!(
+            "{goes_on} Counted are this host's own calls. Delivery goes on as before; a larger plan, or fewer files until then, helps."
+        ),
+        command: "tillsync status".into(),
+        count: 1,
+    });
 }
 
 /// With a capital and a full stop.

@@ -548,3 +548,28 @@ fn every_kind_comes_and_goes_by_test() {
         );
     }
 }
+
+#[test]
+fn four_fifths_of_the_plans_calls() {
+    let cycle = |used, begun| Cycle {
+        calls: 100_000,
+        used,
+        begun,
+        ends: begun + 30 * DAY,
+    };
+    check(
+        "cycle",
+        |f| f.cycle = Some(cycle(80_000, NOW - 10 * DAY)),
+        // A new cycle has begun.
+        |f| f.cycle = Some(cycle(12, NOW - HOUR)),
+        &["80,000 of the plan's 100,000 calls", "used up before"],
+        "tillsync status",
+    );
+    check(
+        "cycle",
+        |f| f.cycle = Some(cycle(85_000, NOW - 29 * DAY)),
+        |f| f.cycle = Some(cycle(79_999, NOW - 29 * DAY)),
+        &["The cycle ends"],
+        "tillsync status",
+    );
+}

@@ -118,12 +118,22 @@ fn consent_fields(content: &Content) -> impl Iterator<Item = (&str, &str)> {
         .filter(|(_, value)| matches!(*value, "true" | "false"))
 }
 
-/// `POST /v1/customers/metadata/async`: one metadata for many. `keys` are JSON strings, `metadata` an object.
-pub fn metadata_call(keys: &[String], metadata: &str) -> String {
-    format!(
-        "{{\"source_ids\":[{}],\"metadata\":{metadata}}}",
-        keys.join(",")
-    )
+/// `POST /v1/customers/metadata/async`: one metadata, an object, for many. `keys`: JSON strings with
+/// commas between.
+pub fn metadata_call(keys: &str, metadata: &str) -> String {
+    format!("{{\"source_ids\":[{keys}],\"metadata\":{metadata}}}")
+}
+
+/// Bytes of such a body beside its keys.
+pub fn metadata_frame_bytes(metadata: &str) -> usize {
+    metadata.len() + metadata_call("", "").len()
+}
+
+/// A key as it stands there.
+pub fn metadata_key(key: &str) -> String {
+    let mut out = String::with_capacity(key.len() + 2);
+    push_json_str(&mut out, key);
+    out
 }
 
 /// A JSON object on its way.

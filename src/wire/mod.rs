@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod csv;
 mod export;
 mod path;
 mod schemas;
@@ -13,8 +14,10 @@ pub use answer::{
     Answer, Fault, ItemFault, Job, JobState, Limits, Made, NoAnswer, Response, http_date_ms,
 };
 pub use body::{
-    OrderNames, bulk_item, consents, customer, has_consents, metadata_call, order, product, sku,
+    OrderNames, bulk_item, consents, customer, has_consents, metadata_call, metadata_frame_bytes,
+    metadata_key, order, product, sku,
 };
+pub use csv::{KeyColumn, NotKeys, SKUS_CSV_FRAME_BYTES, sku_row, skus_csv};
 pub use export::{Export, ExportState, export};
 pub use path::{PathKey, segment};
 pub use schemas::metadata_types;
@@ -75,6 +78,7 @@ pub enum Endpoint {
     Customer,
     CustomersBulk,
     CustomersMetadata,
+    ProductsMetadata,
     CustomerDelete,
     CustomerErase,
     CustomerRead,
@@ -112,6 +116,7 @@ impl Endpoint {
             Endpoint::Customer => (Post, "/v1/customers", Purse::Api),
             Endpoint::CustomersBulk => (Post, "/v1/customers/bulk/async", Purse::Bulk),
             Endpoint::CustomersMetadata => (Post, "/v1/customers/metadata/async", Purse::Bulk),
+            Endpoint::ProductsMetadata => (Post, "/v1/products/metadata/async", Purse::Bulk),
             Endpoint::CustomerDelete => (Delete, "/v1/customers/{id}", Purse::Api),
             Endpoint::CustomerErase => (Post, "/v1/customers/{id}/permanent-deletion", Purse::Api),
             Endpoint::CustomerRead => (Get, "/v1/customers/{id}", Purse::Api),
@@ -154,6 +159,14 @@ impl Endpoint {
         self.describe().2
     }
 
+    /// The media type of its body.
+    pub fn media(self) -> &'static str {
+        match self {
+            Endpoint::SkusCsv => csv::MEDIA,
+            _ => "application/json",
+        }
+    }
+
     /// As `plan` shows it: `POST /v1/customers`.
     pub fn label(self) -> String {
         format!("{} {}", self.method().name(), self.template())
@@ -166,7 +179,7 @@ pub struct Call {
     pub endpoint: Endpoint,
     /// Encoded, from `/v1` on, with its query. Holds keys: never log it.
     pub path: String,
-    /// JSON.
+    /// Of the endpoint's media type.
     pub body: Option<Vec<u8>>,
 }
 

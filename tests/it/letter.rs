@@ -347,3 +347,38 @@ fn what_is_not_parked_is_said_so() {
         assert_eq!(out(&run), "nothing of that is parked\n");
     }
 }
+
+#[test]
+fn what_is_taken_in_by_kind_is_no_folders_business() {
+    let shop = Shop::new();
+    shop.configure("", "");
+    let config = fs::read_to_string(shop.config()).unwrap();
+    let kind = "kind = \"customers\"\n";
+    let full = format!("{kind}missing = \"delete\"\nmax_delete = \"100%\"\n");
+    fs::write(shop.config(), config.replace(kind, &full)).unwrap();
+    shop.drop_in("customers", "full.csv", "source_id,name\n1,Ann\n");
+    ends(&shop.run(&["sync"]), 0);
+
+    let file = shop.path("more.csv");
+    fs::write(&file, "source_id,email,phone\n2,b@example.com,+491\n").unwrap();
+    let file = file.to_str().unwrap();
+    let plan = shop.run(&["plan", file, "--kind", "customers", "--format", "table"]);
+    ends(&plan, 0);
+    assert!(out(&plan).contains("1 row: 1 new"), "{}", out(&plan));
+    assert!(
+        out(&plan).contains("Delivery would take 1 call, about"),
+        "{}",
+        out(&plan)
+    );
+    ends(&shop.run(&["import", file, "--kind", "customers"]), 0);
+
+    // Neither held for columns that the folder never had, nor speaking of what it never brought.
+    shop.drop_in("customers", "again.csv", "source_id,name\n1,Ann\n");
+    ends(&shop.run(&["sync"]), 0);
+    assert_eq!(shop.standin.holds("customers").len(), 2);
+    let files = shop.json(&["files"]);
+    assert_eq!(
+        (&files[1]["folder"], &files[1]["state"]),
+        (&"(by hand)".into(), &"stored".into())
+    );
+}

@@ -5,6 +5,7 @@ mod audit;
 mod bad;
 mod contract;
 mod crash;
+mod host;
 #[path = "../support/contract.rs"]
 mod judge;
 mod letter;

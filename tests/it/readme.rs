@@ -23,6 +23,11 @@ const TRIALS: &[Trial] = &[
     ("held", held),
     ("unreadable", unreadable),
     ("parked", parked),
+    (
+        "the database was damaged and is kept as …",
+        damaged_and_kept,
+    ),
+    ("the database is damaged", damaged),
     ("the database was made by a newer tillsync", newer),
 ];
 
@@ -70,9 +75,9 @@ fn refused(words: &str) {
     secret_file(&shop.path("app-token"), "wrong");
     shop.drop_in("customers", "a.csv", "source_id,name\n1,Ann\n");
     says(&shop.run(&["sync"]), 77, words);
-    assert_eq!(shop.json(&["status"])["stored"]["customers"], 1);
     secret_file(&shop.path("app-token"), crate::shop::TOKEN);
     assert!(shop.run(&["sync"]).status.success());
+    assert_eq!(shop.json(&["status"])["stored"]["customers"], 1);
 }
 
 fn no_room(words: &str) {
@@ -173,6 +178,24 @@ fn parked(words: &str) {
     assert!(shop.run(&["retry", "--all"]).status.success());
     assert!(shop.run(&["sync"]).status.success());
     assert!(shop.run(&["todo"]).status.success(), "the to-do is gone");
+}
+
+/// A store that is none any more.
+fn spoilt() -> Shop {
+    let shop = Shop::new();
+    assert!(shop.run(&["sync"]).status.success());
+    let noise = b"source_id,name\n1,Ann\n".repeat(5_000);
+    fs::write(shop.path("state/tillsync.db"), noise).unwrap();
+    shop
+}
+
+fn damaged_and_kept(words: &str) {
+    let shop = spoilt();
+    says(&shop.run(&["run"]), 74, words.trim_end_matches(" …"));
+}
+
+fn damaged(words: &str) {
+    says(&spoilt().run(&["status"]), 74, words);
 }
 
 fn newer(words: &str) {

@@ -191,7 +191,7 @@ impl Watch {
 impl Run {
     fn new(seed: u64) -> Result<Run, Breach> {
         let mut chance = Chance(seed);
-        let calm = seed % CALM == 0;
+        let calm = seed.is_multiple_of(CALM);
         let bulk = match calm {
             true => Bulk::Auto,
             false => *chance.pick(&[Bulk::Auto, Bulk::Auto, Bulk::Always, Bulk::Never]),
@@ -507,7 +507,7 @@ impl Run {
         let history = self.watch.model.records.get(&(kind, key.to_owned()));
         let former = history.and_then(|r| r.history.iter().rev().nth(1)).cloned();
         let version = match former {
-            Some(Label::Version(former)) if self.chance.one_in(4) => former,
+            Some(Label::Version(former)) if self.chance.one_in(2) => former,
             _ => format!("v{version}"),
         };
         let text = |text: String| Some(serde_json::to_string(&text).unwrap());

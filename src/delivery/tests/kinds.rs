@@ -465,3 +465,276 @@ async fn cleared_fields_are_cleared_at_the_remote() {
     assert!(customer["metadata"].get("vip").is_none_or(Value::is_null));
     world.judge();
 }
+
+/// SKUs `S1` to `Sn`, ten for each of the products `P1`, `P2`, …
+fn many_skus(world: &mut World, n: usize) {
+    let products: Vec<_> = (1..=n.div_ceil(10)).map(|i| format!("P{i}")).collect();
+    let records: Vec<_> = products
+        .iter()
+        .map(|key| {
+            let fields = vec![("name", text(key)), ("attributes", r#"["size"]"#.into())];
+            (key.as_str(), fields)
+        })
+        .collect();
+    world.drop_file(Kind::Products, &records);
+    many_skus_alone(world, n, 1250);
+}
+
+fn many_skus_alone(world: &mut World, n: usize, price: usize) {
+    let keys: Vec<_> = (1..=n).map(|i| format!("S{i}")).collect();
+    let records: Vec<_> = keys
+        .iter()
+        .enumerate()
+        .map(|(i, key)| {
+            let fields = vec![
+                ("product", text(&format!("P{}", i / 10 + 1))),
+                ("sku", text(&format!("Tea, {i} g"))),
+                ("price", price.to_string()),
+                ("attributes.size", text("L")),
+                ("image_url", text("https://shop.example/s.png")),
+            ];
+            (key.as_str(), fields)
+        })
+        .collect();
+    world.drop_file(Kind::Skus, &records);
+}
+
+fn singly_sent_skus(world: &World) -> usize {
+    let writes = world.writes();
+    writes.iter().filter(|call| call.ends_with("/skus")).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_new_skus_with_a_thousand_new_products_take_ten_calls_that_write_at_most() {
+    let mut world = World::new();
+    many_skus(&mut world, 10_000);
+    assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+    assert_eq!(
+        world.writes(),
+        [
+            "POST /v1/products/bulk/async",
+            "POST /v1/exports",
+            "POST /v1/skus/importCSV"
+        ]
+    );
+    assert!(world.calls().len() <= 20, "{}", world.calls().len());
+    assert_eq!((world.pending(), world.parked()), (0, vec![]));
+    assert_eq!(world.remote.lock().unwrap().count("skus"), 10_000);
+    let sku = world.object("skus", "S10000");
+    assert_eq!(sku["product_id"], world.object("products", "P1000")["id"]);
+    assert_eq!(sku["sku"], "Tea, 9999 g");
+    assert_eq!(sku["price"], 1250);
+    assert_eq!(sku["attributes"]["size"], "L");
+    assert_eq!(sku["image_url"], "https://shop.example/s.png");
+    world.judge();
+    // What is acknowledged needs no call; what changes goes singly, since a CSV would not carry it.
+    many_skus_alone(&mut world, 60, 1250);
+    let before = world.calls().len();
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    assert_eq!(world.calls().len(), before);
+    many_skus_alone(&mut world, 60, 1300);
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    assert_eq!(singly_sent_skus(&world), 60);
+    assert_eq!(world.object("skus", "S60")["price"], 1300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn skus_that_the_remote_has_go_singly() {
+    let mut world = World::new();
+    many_skus(&mut world, 100);
+    world.sync(600).await;
+    // Another store, which knows nothing of what is there.
+    let mut other = World::new();
+    other.remote = world.remote.clone();
+    other.clock = world.clock.clone();
+    let before = singly_sent_skus(&other);
+    many_skus(&mut other, 170);
+    assert_eq!(other.sync(600).await, Outcome::Delivered);
+    assert_eq!(singly_sent_skus(&other) - before, 100);
+    assert_eq!(other.remote.lock().unwrap().count("skus"), 170);
+}
+
+#[tokio::test(start_paused = true)]
+async fn skus_that_the_columns_do_not_carry_go_singly() {
+    let mut world = World::new();
+    product(&mut world, "P1", "Tea");
+    let keys: Vec<_> = (0..60).map(|i| format!("S{i}")).collect();
+    let records: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            let fields = vec![("product", text("P1")), ("currency", text("EUR"))];
+            (key.as_str(), fields)
+        })
+        .collect();
+    world.drop_file(Kind::Skus, &records);
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    assert_eq!(singly_sent_skus(&world), 60);
+    assert_eq!(world.object("skus", "S59")["currency"], "EUR");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attribute_is_named_in_the_product_before_a_sku_uses_it() {
+    let mut world = World::new();
+    product(&mut world, "P1", "Tea");
+    world.sync(60).await;
+    let fields = vec![("product", text("P1")), ("attributes.size", text("L"))];
+    world.drop_file(Kind::Skus, &[("S1", fields)]);
+    let fields = vec![("name", text("Tea")), ("attributes", r#"["size"]"#.into())];
+    world.drop_file(Kind::Products, &[("P1", fields)]);
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.parked(), vec![]);
+    assert_eq!(world.object("skus", "S1")["attributes"]["size"], "L");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_fail_go_singly_and_get_their_own_verdict() {
+    let mut world = World::new();
+    world.faults(r#"{"refuse":[{"source_id":"S7"}],"jobs":{"partial":0.1,"keys":["odd_key"]}}"#);
+    many_skus(&mut world, 100);
+    assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+    assert_eq!(world.parked().len(), 1, "{:?}", world.parked());
+    assert_eq!(world.parked()[0].0, "S7");
+    assert_eq!(world.remote.lock().unwrap().count("skus"), 99);
+    let singly = singly_sent_skus(&world);
+    assert!((1..60).contains(&singly), "{singly}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_or_export_that_fails_costs_calls_and_no_sku() {
+    for faults in [
+        r#"{"jobs":{"export_error":1}}"#,
+        r#"{"jobs":{"fail":1}}"#,
+        r#"{"faults":[{"match":"POST /v1/skus/importCSV","then":"reset"}]}"#,
+        r#"{"faults":[{"match":"POST /v1/skus/importCSV","apply":true,"then":"reset"}]}"#,
+        r#"{"faults":[{"match":"POST /v1/skus/importCSV","status":400}]}"#,
+        r#"{"faults":[{"match":"POST /v1/exports","then":"reset"}]}"#,
+        r#"{"faults":[{"match":"GET /v1/exports*","status":404}]}"#,
+    ] {
+        let mut world = World::new();
+        let records: Vec<_> = (1..=8)
+            .map(|i| {
+                (
+                    format!("P{i}"),
+                    vec![("name", text("Tea")), ("attributes", r#"["size"]"#.into())],
+                )
+            })
+            .collect();
+        let records: Vec<_> = records
+            .iter()
+            .map(|(k, f)| (k.as_str(), f.clone()))
+            .collect();
+        world.drop_file(Kind::Products, &records);
+        world.sync(60).await;
+        world.faults(faults);
+        many_skus_alone(&mut world, 80, 100);
+        assert_eq!(world.sync(3_600).await, Outcome::Delivered, "{faults}");
+        assert_eq!(world.remote.lock().unwrap().count("skus"), 80, "{faults}");
+        assert_eq!(world.parked(), vec![]);
+    }
+}
+
+/// Customers or products `K0` to `K999` whose documents fill more than two bodies, in a tier; every
+/// hundredth with another name, too, where `names` says so.
+fn in_tier(world: &mut World, kind: Kind, tier: &str, names: &str) {
+    let long = "x".repeat(25_000);
+    let keys: Vec<_> = (0..1_000).map(|i| format!("K{i}")).collect();
+    let records: Vec<_> = keys
+        .iter()
+        .enumerate()
+        .map(|(i, key)| {
+            let name = if i % 80 == 0 { names } else { "Ann" };
+            let fields = vec![
+                ("name", text(name)),
+                ("metadata.note", text(&long)),
+                ("metadata.tier", tier.to_owned()),
+                ("metadata.points", i.to_string()),
+            ];
+            (key.as_str(), fields)
+        })
+        .collect();
+    world.drop_file(kind, &records);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_change_of_metadata_that_many_share_is_told_once() {
+    for kind in [Kind::Customers, Kind::Products] {
+        let mut world = World::new();
+        in_tier(&mut world, kind, "\"silver\"", "Ann");
+        assert_eq!(world.sync(600).await, Outcome::Delivered);
+        let bulk = format!("POST /v1/{}/bulk/async", kind.name());
+        let shared = format!("POST /v1/{}/metadata/async", kind.name());
+        assert_eq!(world.writes(), [bulk.as_str(); 3]);
+        // All of them, then most of them, then cleared.
+        in_tier(&mut world, kind, "\"gold\"", "Ann");
+        assert_eq!(world.sync(600).await, Outcome::Delivered);
+        assert_eq!(world.writes()[3..], [shared.as_str()]);
+        in_tier(&mut world, kind, "\"none\"", "Bea");
+        assert_eq!(world.sync(600).await, Outcome::Delivered);
+        assert_eq!(world.writes()[4..], [shared.as_str(), bulk.as_str()]);
+        in_tier(&mut world, kind, "CLEARED", "Bea");
+        assert_eq!(world.sync(600).await, Outcome::Delivered);
+        assert_eq!(world.writes()[6..], [shared.as_str()]);
+        assert_eq!(world.pending(), 0);
+        for i in 0..1_000 {
+            let held = world.object(kind.name(), &format!("K{i}"));
+            assert_eq!(held["name"], if i % 80 == 0 { "Bea" } else { "Ann" });
+            assert_eq!(held["metadata"]["points"], i);
+            assert!(held["metadata"]["tier"].is_null());
+            assert_eq!(held["metadata"]["note"].as_str().unwrap().len(), 25_000);
+        }
+        world.judge();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_change_whose_outcome_is_unknown_goes_again_whole() {
+    let mut world = World::new();
+    in_tier(&mut world, Kind::Customers, "\"silver\"", "Ann");
+    world.sync(600).await;
+    world.faults(
+        r#"{"faults":[{"match":"POST /v1/customers/metadata/async","apply":true,"then":"reset"}]}"#,
+    );
+    in_tier(&mut world, Kind::Customers, "\"gold\"", "Ann");
+    assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+    let after = world.writes().split_off(4);
+    assert!(!after.is_empty());
+    assert!(after.iter().all(|call| call.ends_with("/bulk/async")));
+    assert_eq!(world.object("customers", "K9")["metadata"]["tier"], "gold");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_orders_of_history_take_five_calls_that_write() {
+    let mut world = World::new();
+    let keys: Vec<String> = (0..10_000).map(|i| format!("O{i}")).collect();
+    let records: Vec<_> = keys
+        .iter()
+        .map(|key| (key.as_str(), vec![("status", text("FULFILLED"))]))
+        .collect();
+    world.drop_into("history", Kind::Orders, &records, Act::Upsert);
+    assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+    assert_eq!(world.writes(), ["POST /v1/orders/import"; 5]);
+    assert_eq!(world.remote.lock().unwrap().count("orders"), 10_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_whose_fate_is_unknown_is_not_followed_by_other_content() {
+    let mut world = World::new();
+    many_skus(&mut world, 110);
+    world.faults(r#"{"faults":[{"match":"POST /v1/skus/importCSV","then":"reset"}]}"#);
+    world.daemon(120).await;
+    // The same went singly; what is newer waits until the upload is surely worked off.
+    assert_eq!((singly_sent_skus(&world), world.pending()), (110, 0));
+    many_skus_alone(&mut world, 1, 9_900);
+    world.daemon(600).await;
+    assert_eq!(
+        world.pending(),
+        1,
+        "{} {:?} {:?}",
+        world.story("S1"),
+        world.parked(),
+        world.writes()
+    );
+    world.daemon(90_000).await;
+    assert_eq!(world.pending(), 0);
+    assert_eq!(world.object("skus", "S1")["price"], 9_900);
+}

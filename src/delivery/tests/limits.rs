@@ -222,7 +222,7 @@ async fn what_the_project_allows_in_metadata_is_asked_daily() {
     world.judge();
 }
 
-/// Calls of a forecast and those that delivery then takes, of random sets.
+/// Calls of a forecast and those that delivery then takes, of random sets of all kinds.
 #[tokio::test(start_paused = true)]
 async fn what_is_foretold_is_what_happens() {
     let mut random = 1_u64;
@@ -232,37 +232,86 @@ async fn what_is_foretold_is_what_happens() {
             .wrapping_add(1_442_695_040_888_963_407);
         (random >> 33) % n
     };
-    for _ in 0..12 {
+    for round in 0..10 {
         let mut world = World::new();
         world.settings.api.bulk = [Bulk::Auto, Bulk::Never, Bulk::Always][below(3) as usize];
         let mut forecaster = crate::plan::Forecaster::new(world.settings.api.bulk);
-        for kind in [Kind::Products, Kind::Customers] {
-            let n = [3, 10, 11, 60][below(4) as usize];
+        for kind in [Kind::Products, Kind::Customers, Kind::Skus, Kind::Orders] {
+            let n = match kind {
+                Kind::Skus => [0, 10, 50, 51, 130][below(5) as usize],
+                Kind::Orders => [0, 5, 12, 2_001][below(4) as usize],
+                _ => [3, 10, 11, 60][below(4) as usize],
+            };
             // Some are so large that a body is cut.
             let length = [20, 300_000][below(2) as usize];
+            let history = below(2) == 0;
+            let field = match kind {
+                Kind::Skus => "sku",
+                Kind::Orders => "metadata.note",
+                _ => "name",
+            };
+            let note = match kind {
+                Kind::Skus | Kind::Orders => "x".to_owned(),
+                _ => "x".repeat(length),
+            };
             let keys: Vec<String> = (0..n).map(|i| format!("K{i}")).collect();
-            let records: Vec<_> = keys
-                .iter()
-                .map(|key| (key.as_str(), vec![("name", text(&"x".repeat(length)))]))
-                .collect();
-            for (key, fields) in &records {
+            let mut records = Vec::new();
+            for key in &keys {
+                let mut fields = vec![(field, text(&note))];
+                if kind == Kind::Skus {
+                    fields.push(("product", text("K0")));
+                    if below(8) == 0 {
+                        fields.push(("currency", text("EUR")));
+                    }
+                }
                 let mut content = crate::record::Content::default();
-                content.set("name", fields[0].1.clone());
-                forecaster.upsert(
-                    kind,
-                    crate::wire::bulk_item(kind, key, &content).len(),
-                    false,
-                );
+                for (field, json) in &fields {
+                    content.set(field, json.clone());
+                }
+                match kind {
+                    Kind::Skus => {
+                        let row = crate::wire::sku_row(key, &content);
+                        forecaster.new_sku(row.map(|row| row.len()));
+                    }
+                    _ => forecaster.upsert(
+                        kind,
+                        crate::wire::bulk_item(kind, key, &content).len(),
+                        history,
+                    ),
+                }
+                records.push((key.as_str(), fields));
             }
-            world.drop_file(kind, &records);
+            let folder = match (kind, history) {
+                (Kind::Orders, true) => "history",
+                _ => kind.name(),
+            };
+            world.drop_into(folder, kind, &records, crate::record::Act::Upsert);
         }
         let budget = Budget::new(Part::of(&world.settings.api), Default::default(), &[], 0);
         let forecast = forecaster.finish(&budget);
-        assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+        assert_eq!(world.sync(7_200).await, Outcome::Delivered);
         let mut by = std::collections::BTreeMap::new();
         for call in world.writes() {
+            let call = call.replace("/v1/products/K0/skus", "/v1/products/{id}/skus");
             *by.entry(call).or_insert(0) += 1;
         }
-        assert_eq!(by, forecast.by);
+        assert_eq!(by, forecast.by, "round {round}");
+        assert_eq!(forecast.total, by.values().sum::<u64>());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_job_is_asked_for_less_than_once_in_ten_seconds() {
+    let mut world = World::new();
+    world.faults(include_str!(
+        "../../../tests/samples/traps/api/job-stuck.json"
+    ));
+    world.customers(500, "Ann");
+    world.daemon(600).await;
+    let polls = world
+        .calls()
+        .iter()
+        .filter(|c| c.contains("async-actions"))
+        .count();
+    assert!((10..60).contains(&polls), "{polls}");
 }

@@ -11,10 +11,10 @@ use crate::config::{Api, Bulk, Period};
 use crate::delivery::{Clock, End, Outcome, Reason, Settings, Wake, deliver};
 use crate::kind::Kind;
 use crate::record::{Act, Batch, BatchRow, CLEARED, Content, Shape};
-use crate::remote::{Carrier, Sending};
+use crate::remote::{Carrier, Fetching, NotFetched, Sending, Sink};
 use crate::standin::{self, Arrival, Delivery, Faults, Remote, Request};
 use crate::store::{self, Begin, Finish, Store};
-use crate::wire::{Answer, Call, Limits, NoAnswer, Response, http_date_ms};
+use crate::wire::{Answer, Call, Endpoint, Limits, NoAnswer, Response, http_date_ms};
 
 #[path = "../../../tests/support/contract.rs"]
 mod contract;
@@ -87,6 +87,9 @@ impl SimCarrier {
             std::str::from_utf8(call.body.as_deref().unwrap_or_default()).unwrap(),
         );
         request.headers[1].1 = self.token.lock().unwrap().clone();
+        if let Some(media) = request.headers.get_mut(2) {
+            media.1 = call.endpoint.media().to_owned();
+        }
         // There and back again.
         tokio::time::sleep(Duration::from_millis(5)).await;
         let now = self.clock.steady();
@@ -142,6 +145,26 @@ fn response(reply: &standin::Reply, now: i64) -> Response {
 impl Carrier for SimCarrier {
     fn send(&self, call: Call) -> Sending<'_> {
         Box::pin(self.call(call))
+    }
+
+    fn fetch<'a>(&'a self, address: &'a str, sink: Sink<'a>) -> Fetching<'a> {
+        let path = &address[address.find("/v1").unwrap()..];
+        Box::pin(async move {
+            let call = Call {
+                endpoint: Endpoint::ExportFile,
+                path: path.to_owned(),
+                body: None,
+            };
+            let mut answer = self.call(call).await;
+            if let Answer::Got(response) = &mut answer
+                && response.status == 200
+            {
+                for piece in std::mem::take(&mut response.body).chunks(1_000) {
+                    sink(piece).map_err(NotFetched::Sink)?;
+                }
+            }
+            Ok(answer)
+        })
     }
 
     fn project(&self) -> Option<String> {
@@ -398,6 +421,9 @@ impl World {
                 Some((path, query)) => (path, Some(query)),
                 None => (arrival.target.as_str(), None),
             };
+            if arrival.path().ends_with("/importCSV") {
+                continue;
+            }
             let body = arrival.json();
             contract::judge_request(&arrival.method, path, query, body.as_ref())
                 .unwrap_or_else(|complaint| panic!("{complaint}"));

@@ -177,14 +177,14 @@ fn known_products_and_skus_get_little_from_csv() {
     );
     bench.upload(
         "/v1/products/importCSV",
-        "name,source_id,price\nGreen tea,P1,200\nCup,P2,300\n",
+        "name,source_id,price\nGreen tea,P1,2\nCup,P2,3.00\n",
     );
     assert_eq!(
         only(&bench.held("products", "P1"), &["name", "price"]),
         json!({"name": "Green tea", "price": 100})
     );
     assert_eq!(bench.held("products", "P2")["price"], 300);
-    let job = bench.upload("/v1/skus/importCSV", "product_id,sku,source_id,price,attributes,image_url\nP1,Small,S1,50,{'color':'blue'},http://x\nP9,None,S2,1,,\n");
+    let job = bench.upload("/v1/skus/importCSV", "product_id,sku,source_id,price,attributes,image_url\nP1,Small,S1,50.5,{'color':'blue'},http://x\nP9,None,S2,1,,\n");
     assert_eq!(
         bench.held("skus", "S1")["attributes"],
         json!({"color": "blue"})
@@ -192,7 +192,7 @@ fn known_products_and_skus_get_little_from_csv() {
     assert_eq!(job["result"]["failed"][0]["row"], 2);
     bench.upload(
         "/v1/skus/importCSV",
-        "product_id,sku,source_id,price,image_url\nP1,Tiny,S1,60,http://y\n",
+        "product_id,sku,source_id,price,image_url\nP1,Tiny,S1,0.6,http://y\n",
     );
     assert_eq!(
         only(&bench.held("skus", "S1"), &["sku", "price", "image_url"]),

@@ -11,6 +11,7 @@ use crate::record::{CLEARED, Content, Fingerprint, GONE, Item, Op, Patch};
 use crate::store::edit::{self, PART_CONSENTS, PART_RECORD, Shapes};
 use crate::store::files::damaged;
 use crate::store::{Result, files};
+use crate::wire::sku_row;
 
 /// A record that is due, as it is now.
 #[derive(Clone, Debug)]
@@ -24,6 +25,7 @@ pub struct Candidate {
     pub seq: i64,
     pub fingerprint: Fingerprint,
     pub acked: Option<Fingerprint>,
+    pub acked_seq: Option<i64>,
     pub content: Content,
     /// The API's own id.
     pub remote_id: Option<String>,
@@ -40,6 +42,9 @@ pub struct Candidate {
     pub body: Option<i64>,
     /// An earlier bulk body that carried it has an unknown outcome.
     pub bound: bool,
+    /// A new SKU that the columns of a CSV carry whole, that no attempt carried, and that the remote
+    /// does not have as far as is known.
+    pub by_csv: bool,
 }
 
 /// A deletion at the remote.
@@ -90,7 +95,12 @@ impl Unknown {
                     kind: row.get(1)?,
                     part: row.get(2)?,
                     quiet: row.get(3)?,
-                    of_many: channel == super::channel::BULK || channel == super::channel::IMPORT,
+                    of_many: [
+                        super::channel::BULK,
+                        super::channel::IMPORT,
+                        super::channel::METADATA,
+                    ]
+                    .contains(&channel.as_str()),
                 })
             })?
             .collect::<rusqlite::Result<_>>()?;
@@ -246,14 +256,16 @@ impl<'a> Walk<'a> {
             seq: row.get(8)?,
             fingerprint: row.get(11)?,
             acked: row.get(12)?,
+            acked_seq: row.get(13)?,
             content,
             readiness: Readiness::Go,
             product: None,
             delete: None,
             history: kind == Kind::Orders && self.history.contains(&folder),
             bound: false,
+            by_csv: false,
         };
-        let acked_seq: Option<i64> = row.get(13)?;
+        let acked_seq = candidate.acked_seq;
         #[cfg(test)]
         if crate::plant::is(crate::plant::Plant::OlderBody) && candidate.attempts > 0 {
             older(c, &mut candidate)?;
@@ -269,11 +281,26 @@ impl<'a> Walk<'a> {
         let part = if consents { PART_CONSENTS } else { PART_RECORD };
         let (quiet, bound) = self.unknown.of(c, part, &candidate, self.look.now)?;
         candidate.bound = bound;
+        candidate.by_csv =
+            kind == Kind::Skus && acked_seq.is_none() && self.by_csv(c, &candidate)?;
         if let Some(quiet) = quiet {
             self.next = Some(self.next.map_or(quiet, |next| next.min(quiet)));
             return Ok(None);
         }
         Ok((candidate.readiness != Readiness::Wait).then_some(candidate))
+    }
+
+    fn by_csv(&self, c: &Connection, candidate: &Candidate) -> Result<bool> {
+        let is_new = candidate.delete.is_none()
+            && candidate.readiness == Readiness::Go
+            && candidate.attempts == 0
+            && candidate.body.is_none()
+            && candidate.remote_id.is_none();
+        let there = self.look.skus.as_ref();
+        Ok(is_new
+            && there.is_none_or(|keys| !keys.contains(&candidate.key))
+            && sku_row(&candidate.key, &candidate.content).is_some()
+            && !edit::ever_sent(c, candidate.id)?)
     }
 
     /// Consents go after their customer is there. `false`: not now.
@@ -413,9 +440,14 @@ fn broken_off(
 ) -> Result<Option<(i64, Option<String>)>> {
     let (mut seq, mut found) = (candidate.seq, None);
     while seq > acked_seq && seq != candidate.id {
-        let (prev, op, patch): (i64, i64, String) = c
+        let change: Option<(i64, i64, String)> = c
             .prepare_cached("SELECT prev, op, patch FROM change WHERE seq = ?1")?
-            .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        // The log reaches no further back: what was acknowledged before `rebind` may have been thinned.
+        let Some((prev, op, patch)) = change else {
+            break;
+        };
         let op = Op::from_code(op).ok_or_else(|| damaged("a change"))?;
         let moved = candidate.kind == Kind::Skus;
         if op == Op::Deleted || moved {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::candidate::{Candidate, Step, Walk};
-use super::{Look, channel as channels, park, settle};
+use super::{Look, channel as channels, park, settle, shared};
 use crate::kind::Kind;
 use crate::plan::{Channel, Readiness, Taken};
 use crate::record::{Fingerprint, GONE};
@@ -89,13 +89,14 @@ enum Act<T> {
 }
 
 /// Commits up to `most` single flights for records of a kind, and settles on the way what needs no
-/// call. `upserts`: whether made and changed records go, or only deletions and consents.
+/// call. `upserts`: whether made and changed records go, or only deletions and consents; `spare`: those
+/// that a CSV can carry do not.
 pub fn commit_singles<T>(
     c: &Connection,
     look: &Look,
     kind: Kind,
     most: usize,
-    upserts: bool,
+    (upserts, spare): (bool, bool),
     choose: &mut dyn FnMut(&Candidate) -> Choice<T>,
 ) -> Result<Committed<T>> {
     // Gathered first: a table is not written while it is walked.
@@ -110,7 +111,7 @@ pub fn commit_singles<T>(
             acts.push(Act::Park(candidate, refusal));
         } else if candidate.delete.is_some()
             || candidate.consents
-            || (upserts && goes_singly(&candidate))
+            || (upserts && goes_singly(&candidate) && !(spare && candidate.by_csv))
         {
             match choose(&candidate) {
                 Choice::Launch(launch) => {
@@ -163,6 +164,11 @@ const ACTS_MAX: usize = 1_000;
 /// What equals the acknowledged content needs no call.
 fn settled(candidate: &Candidate) -> bool {
     candidate.readiness == Readiness::Done || candidate.acked == Some(candidate.fingerprint)
+}
+
+/// Whether a body of many can carry it.
+pub(super) fn goes_whole(candidate: &Candidate) -> bool {
+    candidate.delete.is_none() && candidate.readiness != Readiness::NoProduct && !settled(candidate)
 }
 
 fn goes_singly(candidate: &Candidate) -> bool {
@@ -301,12 +307,13 @@ fn put_items(c: &Connection, flight: i64, kind: Kind, items: &[Item]) -> Result<
 }
 
 /// Commits one flight of many: `take` is offered the records that are due, one after another, until
-/// it is full. `body`: of one half of a refused body alone. `None`: nothing was taken.
+/// it is full. `body`: of one half of a refused body alone; `change`: of those alone that differ by this
+/// change of metadata. `None`: nothing was taken.
 pub fn commit_body(
     c: &Connection,
     look: &Look,
     (kind, channel): (Kind, Channel),
-    body: Option<i64>,
+    (body, change): (Option<i64>, Option<&str>),
     endpoint: Endpoint,
     take: &mut dyn FnMut(&Candidate) -> Taken,
 ) -> Result<Option<TookOff>> {
@@ -317,10 +324,13 @@ pub fn commit_body(
     let mut walk = Walk::new(c, look)?;
     walk.each(c, kind, false, body, &mut |candidate| {
         let fits = candidate.body == body
-            && candidate.delete.is_none()
-            && candidate.readiness != Readiness::NoProduct
-            && !settled(&candidate)
-            && (channel == Channel::Import) == candidate.history;
+            && goes_whole(&candidate)
+            && (channel == Channel::Import) == candidate.history
+            && (channel == Channel::Csv) == candidate.by_csv
+            && match change {
+                Some(_) => shared::metadata_change(c, &candidate)?.as_deref() == change,
+                None => true,
+            };
         if !fits {
             return Ok(Step::On);
         }
@@ -350,6 +360,8 @@ pub fn commit_body(
     }
     let name = match channel {
         Channel::Import => channels::IMPORT,
+        Channel::Csv => channels::CSV,
+        Channel::Metadata => channels::METADATA,
         Channel::Bulk | Channel::Single => channels::BULK,
     };
     let flight = open(c, kind, PART_RECORD, name, look.now)?;

@@ -11,6 +11,7 @@ mod park;
 mod queue;
 mod recover;
 mod settle;
+mod shared;
 mod state;
 
 pub use candidate::{Candidate, Delete, Named};
@@ -25,17 +26,46 @@ pub use recover::{recover, shift, spent};
 pub use settle::{
     Doubt, Ended, Fate, ItemFate, conclude, conclude_named, conclude_request, split, unknown_over,
 };
+pub use shared::shared_change;
 pub use state::{
     Rebind, Standing, Witness, demand_rebind, project, save, set_project, standing, witnesses,
 };
 
 use std::collections::HashSet;
+use std::sync::Arc;
+
+/// After so long a body whose outcome nobody knows has been worked off, if it ever came to the remote.
+pub const WORKED_OFF_MS: i64 = 86_400_000;
+
+/// `source_id`s that the remote has, by their hashes.
+#[derive(Clone, Debug, Default)]
+pub struct Keys(HashSet<u64>);
+
+impl Keys {
+    pub fn insert(&mut self, key: &str) {
+        self.0.insert(xxhash_rust::xxh3::xxh3_64(key.as_bytes()));
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// May say yes of one that is not there, once in very many.
+    pub fn contains(&self, key: &str) -> bool {
+        self.0.contains(&xxhash_rust::xxh3::xxh3_64(key.as_bytes()))
+    }
+}
 
 /// Channels of a flight, as they stand in the store.
 pub mod channel {
     pub const SINGLE: &str = "single";
     pub const BULK: &str = "bulk";
     pub const IMPORT: &str = "import";
+    pub const CSV: &str = "csv";
     pub const DELETE: &str = "delete";
     pub const CONSENT: &str = "consent";
     pub const METADATA: &str = "metadata";
@@ -47,4 +77,6 @@ pub struct Look {
     pub now: i64,
     /// Folders whose orders are history.
     pub history: HashSet<String>,
+    /// SKUs that the remote has, where that is known.
+    pub skus: Option<Arc<Keys>>,
 }

@@ -5,8 +5,11 @@ use rusqlite::{Connection, params};
 use super::Look;
 use super::candidate::{Candidate, Step, Walk};
 use crate::kind::Kind;
-use crate::plan::{Queue, Readiness, SINGLES_MAX};
+use crate::plan::{Queue, Readiness, SINGLES_MAX, SKUS_SINGLE_MAX};
 use crate::store::Result;
+
+/// SKUs that one look counts at most.
+const SKUS_SEEN_MAX: usize = 200;
 
 /// A queue for each kind, in the order of delivery.
 pub fn queues(c: &Connection, look: &Look) -> Result<Vec<Queue>> {
@@ -31,15 +34,22 @@ fn queue(c: &Connection, look: &Look, kind: Kind) -> Result<Queue> {
         upserts: 0,
         singles: 0,
         imports: 0,
+        csv: 0,
         bodies: bodies(c, look, kind)?,
         bound: walk.unknown.binds(kind),
         jobs_open: jobs_open(c, kind)?,
         next: None,
     };
     let bound = queue.bound;
+    let mut seen = 0;
     walk.each(c, kind, false, None, &mut |candidate| {
         count(&mut queue, &candidate, bound);
-        let enough = queue.upserts > SINGLES_MAX || queue.singles > SINGLES_MAX;
+        seen += 1;
+        // Of SKUs it has to be known, too, whether there are many that go by CSV.
+        let enough = match kind {
+            Kind::Skus => queue.csv > SKUS_SINGLE_MAX || seen >= SKUS_SEEN_MAX,
+            _ => queue.upserts > SINGLES_MAX || queue.singles > SINGLES_MAX,
+        };
         Ok(if enough { Step::Stop } else { Step::On })
     })?;
     if kind == Kind::Customers && queue.singles <= SINGLES_MAX {
@@ -65,6 +75,8 @@ fn count(queue: &mut Queue, candidate: &Candidate, bound: bool) {
         // Halves of a refused body are counted by their numbers.
     } else if candidate.history || (bound && candidate.bound && candidate.kind == Kind::Orders) {
         queue.imports += 1;
+    } else if candidate.by_csv {
+        queue.csv += 1;
     } else {
         queue.upserts += 1;
     }

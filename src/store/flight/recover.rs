@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::WORKED_OFF_MS;
 use crate::store::Result;
 use crate::wire::Purse;
 
@@ -36,9 +37,12 @@ pub fn recover(c: &Connection, now: i64, quiet_ms: i64, wait_ms_max: i64) -> Res
         [],
     )?;
     c.execute(
-        "UPDATE flight SET quiet = ?1, state = 'unknown', ended = coalesce(ended, ?2)
+        "UPDATE flight SET state = 'unknown', ended = coalesce(ended, ?2), quiet = CASE
+             WHEN channel <> 'csv' THEN ?1
+             WHEN state = 'unknown' THEN min(quiet, ?2 + ?3)
+             ELSE ?2 + ?3 END
          WHERE state IN ('open', 'unknown')",
-        params![quiet, now],
+        params![quiet, now, WORKED_OFF_MS],
     )?;
     let latest = now.saturating_add(wait_ms_max);
     c.execute(

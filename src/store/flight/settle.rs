@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::candidate::{Candidate, kind_of};
-use super::park;
+use super::{WORKED_OFF_MS, park};
 use crate::kind::Kind;
 use crate::record::Fingerprint;
 use crate::store::Result;
@@ -516,26 +516,24 @@ pub fn split(
     end(c, flight.id, quiet, now)
 }
 
-/// A job of a kind has ended, so all bodies before it have: the API works them off in order. And
+/// A job of a kind has ended, so all bodies before it have: the API works them off in order, imports
+/// of orders in a line of their own. And
 /// single calls whose quiet time has passed can do no harm any more.
 pub fn unknown_over(c: &Connection, ended: Option<(Kind, i64)>, now: i64) -> Result<()> {
     if let Some((kind, flight)) = ended {
         c.prepare_cached(
-            "UPDATE flight SET state = 'done' WHERE state = 'unknown' AND kind = ?1 AND id < ?2
-               AND channel IN ('bulk', 'import')",
+            "UPDATE flight SET state = 'done' WHERE state = 'unknown' AND id < ?2
+               AND (kind = ?1 AND channel IN ('bulk', 'import', 'metadata') OR channel = 'csv' AND ?1 <> ?3)",
         )?
-        .execute(params![kind.code(), flight])?;
+        .execute(params![kind.code(), flight, Kind::Orders.code()])?;
     }
     c.prepare_cached(
         "UPDATE flight SET state = 'done' WHERE state = 'unknown'
-           AND (quiet <= ?1 AND channel NOT IN ('bulk', 'import') OR quiet + ?2 <= ?1)",
+           AND (quiet <= ?1 AND channel NOT IN ('bulk', 'import', 'metadata') OR quiet + ?2 <= ?1)",
     )?
-    .execute(params![now, UNKNOWN_MS_MAX])?;
+    .execute(params![now, WORKED_OFF_MS])?;
     Ok(())
 }
-
-/// After a day a body whose outcome nobody knows has been worked off, if it ever came to the remote.
-const UNKNOWN_MS_MAX: i64 = 86_400_000;
 
 /// A record that needs no call: it is as the remote acknowledged it.
 pub(super) fn without_call(c: &Connection, candidate: &Candidate) -> Result<()> {

@@ -1,0 +1,370 @@
+use super::*;
+use crate::kind::Kind;
+use crate::store::tests::{Row, batch, end, row};
+use crate::store::{Arrival, Begin, Finish};
+
+const DAY: i64 = 86_400_000;
+
+/// A store whose days pass: each is a file of customers, delivered or not, and a pass over the store.
+struct Years {
+    dir: tempfile::TempDir,
+    store: Store,
+    now: i64,
+    files: i64,
+}
+
+impl Years {
+    fn new() -> Years {
+        // In memory where the system has a place for it: some thousands of days' commits.
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        let dir = dir.unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        Years {
+            dir,
+            store,
+            now: 1_700_000_000_000,
+            files: 0,
+        }
+    }
+
+    fn file(&mut self, rows: &[Row<'_>]) -> i64 {
+        self.files += 1;
+        let name = format!("{}.csv", self.files);
+        let arrival = Arrival {
+            folder: "customers".into(),
+            kind: Kind::Customers,
+            name: name.clone().into_bytes(),
+            shown: name.clone(),
+            device: 1,
+            inode: self.files as u64,
+            size: 10,
+            mtime_ns: 1,
+            by_hand: false,
+        };
+        let file = self.store.arrive(&arrival, self.now).unwrap();
+        let begin = Begin {
+            file,
+            preset: "plain".into(),
+            reading: "{}".into(),
+            now: self.now,
+        };
+        let mut session = self.store.begin_intake(begin).unwrap();
+        session
+            .apply(batch(Kind::Customers, rows, 2), vec![], "", self.now)
+            .unwrap();
+        let finish = Finish {
+            now: self.now,
+            ..end(rows.len() as u64)
+        };
+        session.finish(finish).unwrap();
+        self.store
+            .archived(file, Some(&name), &[], self.now)
+            .unwrap();
+        file
+    }
+
+    /// All that waits leaves in one flight with its request, and is acknowledged.
+    fn deliver(&self) {
+        let now = self.now;
+        self.store
+            .write(move |c| {
+                c.execute(
+                    "INSERT INTO flight (kind, channel, state, started, ended) VALUES (1, 'bulk', 'done', ?1, ?1)",
+                    [now],
+                )?;
+                c.execute_batch(
+                    "INSERT INTO flight_item (flight, id, seq, fingerprint, outcome)
+                       SELECT (SELECT max(id) FROM flight), p.id, r.seq, r.fingerprint, 'acknowledged'
+                       FROM pending p JOIN document d ON d.id = p.id
+                       JOIN record r ON r.kind = d.kind AND r.source_id = d.source_id;
+                     UPDATE record SET acked = fingerprint, acked_seq = seq
+                       WHERE (kind, source_id) IN (SELECT d.kind, d.source_id FROM pending p JOIN document d ON d.id = p.id);
+                     DELETE FROM pending",
+                )?;
+                c.execute(
+                    "INSERT INTO request (flight, at, method, path, budget, status)
+                     VALUES ((SELECT max(id) FROM flight), ?1, 'POST', '/v1/customers/bulk/async', 'bulk', 202)",
+                    [now],
+                )?;
+                Ok(())
+            })
+            .unwrap();
+    }
+
+    fn old(&self, days: i64) -> Old {
+        Old {
+            log: self.now - days * DAY,
+            requests: self.now - days * DAY,
+            left: vec![],
+        }
+    }
+
+    fn thin(&self, days: i64) -> u64 {
+        let mut pass = Pass::new(self.old(days));
+        while pass.step(&self.store).unwrap() {}
+        pass.gone
+    }
+
+    fn count(&self, sql: &str) -> i64 {
+        let c = self.store.reader().unwrap();
+        c.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    #[track_caller]
+    fn check(&self, table: &str, expected: i64) {
+        assert_eq!(
+            self.count(&format!("SELECT count(*) FROM {table}")),
+            expected,
+            "{table}"
+        );
+    }
+}
+
+fn named(name: &str) -> Row<'static> {
+    let json: &'static str = Box::leak(format!("{name:?}").into_boxed_str());
+    row("a", &[("name", json)])
+}
+
+/// Ten days, each with another name for the same customer.
+fn ten_days(delivered: bool) -> Years {
+    let mut years = Years::new();
+    for day in 0..10 {
+        years.file(&[named(&format!("n{day}"))]);
+        if delivered {
+            years.deliver();
+        }
+        years.now += DAY;
+    }
+    years
+}
+
+#[test]
+fn what_is_old_goes_and_the_newest_of_a_record_stays() {
+    let years = ten_days(true);
+    years.check("change", 9);
+    years.thin(3);
+    // Days 7 to 9 are younger than three days.
+    years.check("change", 3);
+    years.check("flight", 3);
+    years.check("flight_item", 3);
+    years.check("request", 3);
+    years.thin(-1);
+    years.check("change", 1);
+    years.check("flight", 0);
+    years.check("request", 0);
+    // That of the creation, and that of the newest change, which is the newest of the folder, too.
+    years.check("file", 2);
+    let reader = years.store.reader().unwrap();
+    let trace = crate::store::trace(&reader, Kind::Customers, "a")
+        .unwrap()
+        .unwrap();
+    assert_eq!(trace.content.get("name"), Some("\"n9\""));
+    assert_eq!(years.thin(-1), 0);
+}
+
+#[test]
+fn what_the_remote_has_not_acknowledged_stays() {
+    let years = ten_days(false);
+    years.thin(-1);
+    years.check("change", 9);
+    years.check("pending", 1);
+    years.check("file", 10);
+}
+
+#[test]
+fn what_came_after_the_last_acknowledgement_stays() {
+    let mut years = ten_days(true);
+    for name in ["later", "latest"] {
+        years.file(&[named(name)]);
+    }
+    years.thin(-1);
+    // The one that was acknowledged goes, too: `discard` undoes those after it.
+    years.check("change", 2);
+}
+
+#[test]
+fn a_flight_that_is_open_stays_with_its_request() {
+    let years = ten_days(true);
+    years
+        .store
+        .write(|c| {
+            Ok(c.execute_batch("UPDATE flight SET state = 'unknown', ended = NULL WHERE id = 2")?)
+        })
+        .unwrap();
+    years.thin(-1);
+    years.check("flight WHERE id = 2", 1);
+    years.check("flight", 1);
+    years.check("flight_item", 1);
+    years.check("request", 1);
+}
+
+#[test]
+fn a_file_that_is_being_read_keeps_what_takes_it_back() {
+    let mut years = ten_days(true);
+    years
+        .store
+        .write(|c| {
+            Ok(c.execute_batch(
+                "UPDATE file SET state = 'reading', archived = NULL, last_seq = NULL WHERE id = 5",
+            )?)
+        })
+        .unwrap();
+    years.now += DAY;
+    years.thin(-1);
+    years.check("change WHERE file = 5", 1);
+    years.check("file WHERE id = 5", 1);
+}
+
+#[test]
+fn a_record_whose_flights_were_thinned_is_still_deleted_at_the_remote() {
+    let mut years = ten_days(true);
+    years.now += 30 * DAY;
+    years.thin(1);
+    years.check("flight_item", 0);
+    // `rebind` forgets what was acknowledged; the remote may have it all the same.
+    years
+        .store
+        .rebind("project", "x", false, years.now)
+        .map(drop)
+        .unwrap();
+    years.file(&[crate::store::tests::gone("a")]);
+    years.check("pending", 1);
+}
+
+#[test]
+fn a_folder_that_leaves_its_files_remembers_them() {
+    let years = ten_days(true);
+    years
+        .store
+        .write(|c| {
+            Ok(c.execute_batch("UPDATE file SET archive_name = NULL, hash = randomblob(32)")?)
+        })
+        .unwrap();
+    let mut pass = Pass::new(Old {
+        left: vec!["customers".into()],
+        ..years.old(-1)
+    });
+    while pass.step(&years.store).unwrap() {}
+    years.check("file", 10);
+    years.thin(-1);
+    years.check("file", 2);
+}
+
+#[test]
+fn rejects_go_with_their_age() {
+    let years = ten_days(true);
+    years
+        .store
+        .write(|c| {
+            Ok(c.execute_batch(
+                "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000)
+                 INSERT INTO reject (file, line, n, code, reason) SELECT 3, n, 0, 'date', '' FROM n;
+                 INSERT INTO reject (file, line, n, code, reason) VALUES (10, 1, 0, 'date', '')",
+            )?)
+        })
+        .unwrap();
+    years.thin(2);
+    years.check("reject", 1);
+}
+
+#[test]
+fn freed_pages_are_given_back_in_small_steps() {
+    let years = ten_days(true);
+    years
+        .store
+        .write(|c| {
+            Ok(c.execute_batch(
+                "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 12000)
+                 INSERT INTO request (at, method, path, budget) SELECT 1, 'GET', hex(randomblob(500)), 'api' FROM n",
+            )?)
+        })
+        .unwrap();
+    let before = years.count("PRAGMA page_count");
+    let mut pass = Pass::new(years.old(400));
+    let mut steps = 0;
+    while pass.step(&years.store).unwrap() {
+        steps += 1;
+    }
+    assert!(steps > 50, "{steps}");
+    let after = years.count("PRAGMA page_count");
+    assert!(before > 700 && after < 200, "{before} -> {after}");
+    assert!(years.count("PRAGMA freelist_count") <= PAGES_SPARE);
+}
+
+/// A clock that was years ahead for a day holds up nothing that comes after.
+#[test]
+fn a_change_from_the_future_holds_up_no_other() {
+    let years = ten_days(true);
+    years
+        .store
+        .write(|c| Ok(c.execute_batch("UPDATE change SET at = at + 300000000000 WHERE seq <= 4")?))
+        .unwrap();
+    years.thin(3);
+    years.check("change WHERE seq > 4", 3);
+}
+
+/// What a shop exports every night for five years: 240 customers, 30 of them changed, one new every
+/// day. In the end the store is as large as one that has seen the last 180 days alone, and a
+/// bit: what bounds it is the records and the log of 180 days, not the years.
+#[test]
+fn five_years_of_daily_exports_end_with_what_records_and_log_need() {
+    let mut years = Years::new();
+    let mut after_one_year = 0;
+    for day in 0..1_826_i64 {
+        let rows = night(day);
+        years.file(&rows);
+        years.deliver();
+        years.now += DAY;
+        if day % 30 == 29 {
+            years.thin(180);
+        }
+        if day == 365 {
+            after_one_year = years.count("PRAGMA page_count");
+        }
+    }
+    years.thin(180);
+    let pages = years.count("PRAGMA page_count");
+    // Nothing is older than 180 days, but each record's newest.
+    years.check("request", 180);
+    years.check("flight", 180);
+    let old = years.now - 180 * DAY;
+    years.check(
+        &format!(
+            "change c JOIN record r ON r.id = c.record WHERE c.at < {old} AND c.seq <> r.seq AND c.seq <= r.acked_seq"
+        ),
+        0,
+    );
+    // The records alone grow (one a day): the log does not.
+    assert!(
+        pages < after_one_year * 2,
+        "{after_one_year} pages after a year, {pages} after five"
+    );
+    assert!(years.count("PRAGMA freelist_count") <= PAGES_SPARE);
+    // The same rows in a store that was packed anew.
+    let packed = years.dir.path().join("packed.db");
+    let c = years.store.reader().unwrap();
+    c.execute("VACUUM INTO ?1", [packed.to_str().unwrap()])
+        .unwrap();
+    let packed = std::fs::metadata(packed).unwrap().len() as i64 / 16_384;
+    let slack = pages - packed;
+    assert!(
+        slack <= PAGES_SPARE + packed / 2,
+        "{pages} pages where {packed} would do"
+    );
+    let wal = std::fs::metadata(years.dir.path().join("tillsync.db-wal")).unwrap();
+    assert!(wal.len() <= 64 << 20, "{}", wal.len());
+}
+
+fn night(day: i64) -> Vec<Row<'static>> {
+    let text = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+    (0..31)
+        .map(|n| {
+            let key = match n {
+                0 => text(format!("new-{day}")),
+                _ => text(format!("c-{}", (day * 30 + n) % 240)),
+            };
+            let name = text(format!("\"Customer {key} of the day {day}\""));
+            row(key, &[("name", name), ("email", "\"someone@example.com\"")])
+        })
+        .collect()
+}

@@ -1,0 +1,206 @@
+//! At home on the host: a damaged database, and root at the prompt.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::PathBuf;
+use std::process::Output;
+
+use crate::shop::{Shop, wait};
+
+const HEADER: &str = "source_id,name,email,metadata.note\n";
+
+/// A shop whose store holds some thousand customers, and is closed.
+fn filled(shop: &Shop) {
+    shop.configure("", "");
+    let mut rows = HEADER.to_owned();
+    for n in 0..3_000 {
+        rows += &format!("c-{n},Customer {n},c{n}@example.com,{}\n", "x".repeat(200));
+    }
+    shop.drop_in("customers", "all.csv", &rows);
+    let output = shop.run(&["sync", "--no-deliver"]);
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
+}
+
+fn aside(shop: &Shop) -> Option<PathBuf> {
+    let names = fs::read_dir(shop.path("state")).unwrap();
+    let mut names = names.map(|entry| entry.unwrap().path());
+    names.find(|path| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.starts_with("tillsync.db.damaged-") && !name.ends_with("-wal")
+    })
+}
+
+/// What `run` and the other commands say of a database that was damaged so while nothing ran.
+#[track_caller]
+fn check(damage: impl Fn(&mut Vec<u8>)) {
+    let shop = Shop::new();
+    filled(&shop);
+    let copy = shop.path("copy.db");
+    let backup = shop.run(&["backup", copy.to_str().unwrap()]);
+    assert!(backup.status.success(), "{}", said(&backup));
+    let database = shop.path("state/tillsync.db");
+    let mut bytes = fs::read(&database).unwrap();
+    damage(&mut bytes);
+    fs::write(&database, &bytes).unwrap();
+    shop.drop_in("customers", "next.csv", &format!("{HEADER}c-1,Other,,\n"));
+    for _ in 0..2 {
+        let output = shop.run(&["run"]);
+        assert_eq!(output.status.code(), Some(74), "{}", said(&output));
+        for word in [
+            "the database was damaged and is kept as",
+            "tillsync restore",
+        ] {
+            assert!(said(&output).contains(word), "{}", said(&output));
+        }
+        assert!(!database.exists());
+    }
+    // Kept as it was found, and nothing of the folder was touched.
+    let aside = aside(&shop).expect("it is kept");
+    assert!(fs::read(aside).unwrap() == bytes);
+    assert!(shop.path("customers/next.csv").exists());
+    let status = shop.run(&["status"]);
+    assert_eq!(status.status.code(), Some(74), "{}", said(&status));
+    assert!(said(&status).contains("tillsync restore"));
+    let restored = shop.run(&["restore", copy.to_str().unwrap()]);
+    assert!(restored.status.success(), "{}", said(&restored));
+    let output = shop.run(&["sync", "--no-deliver"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let status = shop.json(&["status"]);
+    assert_eq!(status["stored"]["customers"], 3_000);
+}
+
+#[test]
+fn an_empty_database_is_kept_aside() {
+    check(|bytes| bytes.clear());
+}
+
+#[test]
+fn a_cut_off_database_is_kept_aside() {
+    check(|bytes| bytes.truncate(bytes.len() / 2));
+}
+
+#[test]
+fn what_is_no_database_is_kept_aside() {
+    check(|bytes| *bytes = b"source_id,name\n1,Anna\n".repeat(5_000));
+}
+
+#[test]
+fn after_an_unclean_stop_damage_in_the_middle_is_found_and_the_daemon_ends() {
+    let shop = Shop::new();
+    filled(&shop);
+    let ready = || {
+        let log = fs::read_to_string(shop.path("daemon.log")).unwrap_or_default();
+        (log.matches("started").count() > 0).then_some(())
+    };
+    let daemon = shop.daemon();
+    wait("the daemon is ready", ready);
+    daemon.kill();
+    let database = shop.path("state/tillsync.db");
+    // What the last one left in its log belongs to the damaged one, too.
+    let mut bytes = fs::read(&database).unwrap();
+    let middle = bytes.len() / 2 / 16_384 * 16_384;
+    bytes[middle..middle + 16_384 * 3].fill(0xA5);
+    fs::write(&database, &bytes).unwrap();
+    assert_eq!(shop.daemon().ended(), Some(74));
+    let log = fs::read_to_string(shop.path("daemon.log")).unwrap();
+    assert!(log.contains("is kept as"), "{log}");
+    assert!(aside(&shop).is_some());
+    assert!(!database.exists());
+}
+
+#[test]
+fn after_a_clean_stop_the_mark_is_gone() {
+    let shop = Shop::new();
+    filled(&shop);
+    let daemon = shop.daemon();
+    wait("the daemon is ready", || {
+        let log = fs::read_to_string(shop.path("daemon.log")).unwrap_or_default();
+        log.contains("started").then_some(())
+    });
+    daemon.signal("-TERM");
+    assert_eq!(daemon.ended(), Some(0));
+    let c = rusqlite::Connection::open(shop.path("state/tillsync.db")).unwrap();
+    let marks: i64 = c
+        .query_row(
+            "SELECT count(*) FROM meta WHERE name = 'at_work'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(marks, 0);
+}
+
+const SERVICE: u32 = 65_534;
+
+#[test]
+fn root_leaves_nothing_of_its_own_in_the_state() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("passed over: only root can be root");
+    }
+    let shop = Shop::new();
+    shop.configure("", "");
+    fs::set_permissions(shop.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(shop.path("state"), fs::Permissions::from_mode(0o700)).unwrap();
+    for name in [
+        "state",
+        "customers",
+        "products",
+        "skus",
+        "orders",
+        "app-id",
+        "app-token",
+    ] {
+        chown(shop.path(name), Some(SERVICE), Some(SERVICE)).unwrap();
+    }
+    let strangers = || {
+        let entries = fs::read_dir(shop.path("state")).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap())
+            .filter(|entry| entry.metadata().unwrap().uid() != SERVICE)
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    // A file that root alone can read.
+    let file = shop.path("by-hand.csv");
+    fs::write(&file, format!("{HEADER}c-1,Anna,,\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let file = file.to_str().unwrap();
+    let copy = shop.path("copy.db");
+    for command in [
+        &["import", file, "--folder", "customers"][..],
+        &["status"],
+        &["pause"],
+        &["resume"],
+        &["files"],
+        &["sync", "--no-deliver"],
+        &["sync"],
+        &["retry", "--all"],
+        &["backup", copy.to_str().unwrap()],
+        &["todo"],
+    ] {
+        let output = shop.run(command);
+        let code = output.status.code();
+        assert!(
+            code == Some(0) || command[0] == "todo",
+            "{command:?}: {}",
+            said(&output)
+        );
+        assert_eq!(strangers(), [""; 0], "{command:?}");
+    }
+    assert!(shop.path("state/tillsync.db").exists());
+    assert_eq!(shop.standin.holds("customers").len(), 1);
+    // Cut off without a chance to give anything back.
+    let daemon = shop.daemon();
+    wait("the daemon is ready", || {
+        let log = fs::read_to_string(shop.path("daemon.log")).unwrap_or_default();
+        log.contains("started").then_some(())
+    });
+    daemon.kill();
+    assert_eq!(strangers(), [""; 0]);
+}
