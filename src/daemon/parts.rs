@@ -13,7 +13,7 @@ use super::events::Event;
 use super::keep::{self, Keeper};
 use super::tell::{self, Teller};
 use super::{Error, now, systemd};
-use crate::config::credentials::{self, Surroundings};
+use crate::config::credentials::{self, Absent, Surroundings};
 use crate::config::{self, Config, Problem, Problems};
 use crate::delivery::{self, Reason, Wake};
 use crate::health::{Health, Meters, Pulse};
@@ -218,6 +218,10 @@ pub fn http(config: &Config) -> Result<remote::Http, Error> {
             app_id: found.app_id,
             app_token: found.app_token,
         }),
+        // Beside a link that is refused, these words say why.
+        Err(Absent::None { .. }) => {
+            Err("none set: `tillsync login` asks for them and stores them".to_owned())
+        }
         Err(absent) => Err(absent.to_string()),
     };
     http_from(config, Box::new(source))

@@ -17,10 +17,10 @@ use super::metrics::Process;
 use super::{Site, Sources};
 
 /// Connections that are served together; others wait to be accepted.
-const CONNECTIONS_MAX: usize = 64;
+pub const CONNECTIONS_MAX: usize = 64;
 
 /// A request's head has to be there within this.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
+pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// And the whole exchange be over within this.
 const OVER_WITHIN: Duration = Duration::from_secs(30);

@@ -321,6 +321,41 @@ fn only_reading_and_only_under_its_own_name() {
     assert!(!answer.starts_with(b"HTTP/1.1 200"), "a head without end");
 }
 
+/// As many as are served together, each with a head that never ends, a byte at a time.
+#[test]
+fn clients_that_never_end_their_request_lose_their_places() {
+    let running = running(|_, _| {});
+    let slow: Vec<TcpStream> = (0..server::CONNECTIONS_MAX)
+        .map(|_| {
+            let mut stream = TcpStream::connect(running.page.address()).unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nX: ").unwrap();
+            stream
+        })
+        .collect();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                for mut stream in &slow {
+                    // One that was sent away is what we want.
+                    let _ = stream.write_all(b"x");
+                }
+                std::thread::sleep(std::time::Duration::from_millis(200));
+            }
+        });
+        let begun = std::time::Instant::now();
+        let status = running.get("/healthz").0;
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(status, 200);
+        assert!(
+            begun.elapsed() >= server::HEAD_WITHIN / 2,
+            "their places were taken: {:?}",
+            begun.elapsed()
+        );
+        assert!(begun.elapsed() < server::HEAD_WITHIN * 2);
+    });
+}
+
 #[test]
 fn a_monitor_learns_whether_it_works() {
     let running = running(|_, _| {});

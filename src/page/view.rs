@@ -378,10 +378,10 @@ fn link(status: &Status, tz: &TimeZone) -> Markup {
             dd {
                 (state)
                 @if let Some(at) = link.since { span.dim { " since " (when(at, status.now, tz)) } }
-                @if let Some(reason) = &link.reason { p.small.dim { (plain(reason)) } }
+                @if let Some(reason) = &link.reason { p.small.dim { (words(&plain(reason))) } }
             }
             @if let Some(at) = link.until.filter(|at| *at > status.now) {
-                dt { @if link.is(LinkState::Away) { "Next try" } @else { "Until" } }
+                dt { @if link.is(LinkState::Away) || link.is(LinkState::Refused) { "Next try" } @else { "Until" } }
                 dd { (when(at, status.now, tz)) }
             }
             @if let Some(pause) = facts.paused {

@@ -359,7 +359,7 @@ pub fn held() -> Facts {
     facts.files.unreadable = 1;
     facts.rejected = 15;
     facts.held = vec![FileFact {
-        reason: Some("it would delete 40,112 of the 812,301 customers that this folder brought; 5% (40,616) may go without being asked".to_owned()),
+        reason: Some("it would delete 48,112 of the 812,301 customers that this folder brought; 5% (40,616) may go without being asked; nothing was changed. If that is right: tillsync accept 422".to_owned()),
         ..file(422, "customers", "kunden-2026-11-25-neu.csv")
     }];
     facts.unreadable = vec![FileFact {

@@ -503,7 +503,7 @@ fn files(facts: &Facts, all: &mut Vec<Todo>) {
     };
     for file in &facts.held {
         let why = format!(
-            "{}It has changed nothing, and nothing waits for it. `accept` takes it in after all; `tillsync discard --file {}` puts it away.",
+            "{}Nothing waits for it; `tillsync discard --file {}` puts it away.",
             because(file),
             file.id
         );

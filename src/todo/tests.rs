@@ -535,6 +535,20 @@ fn every_kind_is_ranked_and_the_most_pressing_comes_first() {
     );
 }
 
+/// Each kind is a case of `check`, which makes it come and go.
+#[test]
+fn every_kind_comes_and_goes_by_test() {
+    let cases = include_str!("tests.rs");
+    for kind in KINDS {
+        let case = format!("\n        \"{kind}\",\n");
+        let listed = format!("\n            \"{kind}\",\n");
+        assert!(
+            cases.contains(&case) || cases.contains(&listed),
+            "{kind} has no case"
+        );
+    }
+}
+
 #[test]
 fn four_fifths_of_the_plans_calls() {
     let cycle = |used, begun| Cycle {

@@ -10,6 +10,7 @@ mod host;
 mod judge;
 mod letter;
 mod people;
+mod readme;
 mod secrets;
 mod shop;
 mod standin;
