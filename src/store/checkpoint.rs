@@ -15,9 +15,9 @@ use super::{BUSY_TIMEOUT, Error, Result};
 /// Pages of 16 KiB that are not written back yet before it begins.
 pub const PAGES_BEGIN: i64 = 1_000;
 
-/// Pages that the WAL may have: 62 of the 64 MiB that RELIABILITY allows it. Before the next transaction
+/// Pages that the WAL may have: 40 of the 64 MiB that RELIABILITY allows it. Before the next transaction
 /// could pass them, the writer waits until all is written back, and the WAL begins anew.
-pub const PAGES_MAX: i64 = 3_968;
+pub const PAGES_MAX: i64 = 2_560;
 
 pub struct Checkpointer {
     orders: Option<SyncSender<Order>>,
