@@ -4,10 +4,10 @@
 //! rule; here stand when, and whether the clock can be believed. A pass that fails (a full disk, a busy
 //! store) is taken up by the next one.
 
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use super::beside::Beside;
 use super::now;
 use crate::config::{After, Config};
 use crate::folder::archive::own_folder_there;
@@ -45,9 +45,6 @@ const DOUBTED: &str = "retention_doubted";
 const LEAP_MS: i64 = 400 * 86_400_000;
 const BELIEVED_AFTER_MS: i64 = 86_400_000;
 
-/// How long its end waits for a step that is under way.
-const END_WITHIN: Duration = Duration::from_millis(500);
-
 /// What it works on.
 pub struct Sources {
     pub config: Arc<RwLock<Arc<Config>>>,
@@ -56,52 +53,26 @@ pub struct Sources {
     pub busy: Box<dyn Fn() -> bool + Send>,
 }
 
-/// Ends with this value.
-pub struct Keeper {
-    stop: Option<Sender<()>>,
-    /// Disconnected when the thread has ended.
-    ended: Receiver<()>,
-}
-
-impl Keeper {
-    pub fn start(sources: Sources) -> std::io::Result<Keeper> {
-        let (stop, stopped) = mpsc::channel::<()>();
-        let (alive, ended) = mpsc::channel::<()>();
-        let work = move || {
-            let _alive = alive;
-            let mut wait = FIRST_AFTER;
-            while sleeps(&stopped, wait) {
-                let config = sources.config();
-                let mut pause = || {
-                    let begun = Instant::now();
-                    while (sources.busy)() && begun.elapsed() < PATIENCE {
-                        if !sleeps(&stopped, LOOK_AGAIN) {
-                            return false;
-                        }
+pub fn start(sources: Sources) -> std::io::Result<Beside> {
+    Beside::start("keep", move |rest| {
+        let mut wait = FIRST_AFTER;
+        while rest.sleeps(wait) {
+            let config = sources.config();
+            let mut pause = || {
+                let begun = Instant::now();
+                while (sources.busy)() && begun.elapsed() < PATIENCE {
+                    if !rest.sleeps(LOOK_AGAIN) {
+                        return false;
                     }
-                    sleeps(&stopped, PAUSE)
-                };
-                if let Err(error) = pass(&config, &sources.store, now(), &mut pause) {
-                    tracing::debug!(%error, "old entries stay until the next pass");
                 }
-                wait = every(&config);
+                rest.sleeps(PAUSE)
+            };
+            if let Err(error) = pass(&config, &sources.store, now(), &mut pause) {
+                tracing::debug!(%error, "old entries stay until the next pass");
             }
-        };
-        std::thread::Builder::new()
-            .name("keep".into())
-            .spawn(work)?;
-        Ok(Keeper {
-            stop: Some(stop),
-            ended,
-        })
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        let _ = self.ended.recv_timeout(END_WITHIN);
-    }
+            wait = every(&config);
+        }
+    })
 }
 
 impl Sources {
@@ -111,11 +82,6 @@ impl Sources {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
-}
-
-/// `false`: it is over.
-fn sleeps(stopped: &Receiver<()>, wait: Duration) -> bool {
-    matches!(stopped.recv_timeout(wait), Err(RecvTimeoutError::Timeout))
 }
 
 fn every(config: &Config) -> Duration {

@@ -4,6 +4,7 @@
 
 pub mod alert;
 pub mod audit;
+mod beside;
 mod events;
 mod keep;
 pub mod lock;

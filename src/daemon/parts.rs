@@ -9,10 +9,10 @@ use std::thread;
 
 use jiff::tz::TimeZone;
 
+use super::beside::Beside;
 use super::events::Event;
-use super::keep::{self, Keeper};
-use super::tell::{self, Teller};
 use super::{Error, now, systemd};
+use super::{keep, tell};
 use crate::config::credentials::{self, Absent, Surroundings};
 use crate::config::{self, Config, Problem, Problems};
 use crate::delivery::{self, Reason, Wake};
@@ -46,8 +46,8 @@ pub struct Parts {
     config: Arc<RwLock<Arc<Config>>>,
     health: Arc<Health>,
     page: Option<page::Page>,
-    teller: Option<Teller>,
-    keeper: Option<Keeper>,
+    teller: Option<Beside>,
+    keeper: Option<Beside>,
 }
 
 impl Parts {
@@ -81,7 +81,7 @@ impl Parts {
             None
         });
         health.set_ready(true);
-        let teller = Teller::start(tell::Sources {
+        let teller = tell::start(tell::Sources {
             config: shared.clone(),
             store: store.clone(),
             health: health.clone(),
@@ -90,7 +90,7 @@ impl Parts {
         });
         let teller = teller.map_err(|error| Error::Io(error.to_string()))?;
         let reading = intake.clone();
-        let keeper = Keeper::start(keep::Sources {
+        let keeper = keep::start(keep::Sources {
             config: shared.clone(),
             store: store.clone(),
             busy: Box::new(move || reading.look().reading.is_some()),

@@ -4,13 +4,13 @@
 //! between its looks. A look that fails (a full disk, a busy store) is left out: the next one sees
 //! the same.
 
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
 use super::alert::{self, HostOutlets, Memory, Outlets};
+use super::beside::Beside;
 use super::systemd;
 use crate::config::Config;
 use crate::health::Health;
@@ -23,17 +23,6 @@ use crate::store::{self, Store};
 /// No faster than folders are listed again: an idle daemon wakes up once a minute.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// How long its end waits for what is under way: an outlet that does not answer must not delay the
-/// daemon's own end.
-const END_WITHIN: Duration = Duration::from_millis(500);
-
-/// Ends with this value.
-pub struct Teller {
-    stop: Option<Sender<()>>,
-    /// Disconnected when the thread has ended.
-    ended: Receiver<()>,
-}
-
 /// What it looks at.
 pub struct Sources {
     pub config: Arc<RwLock<Arc<Config>>>,
@@ -43,40 +32,20 @@ pub struct Sources {
     pub tz: TimeZone,
 }
 
-impl Teller {
-    pub fn start(sources: Sources) -> std::io::Result<Teller> {
-        let (stop, stopped) = mpsc::channel::<()>();
-        let (alive, ended) = mpsc::channel::<()>();
-        let work = move || {
-            let _alive = alive;
-            let mut heard = Heard::default();
-            loop {
-                let config = sources.config();
-                let mut outlets = HostOutlets::new(&config);
-                if let Err(error) = look(&sources, &config, &mut outlets, &mut heard) {
-                    tracing::debug!(%error, "a look was left out");
-                }
-                match stopped.recv_timeout(EVERY) {
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
-                }
+pub fn start(sources: Sources) -> std::io::Result<Beside> {
+    Beside::start("tell", move |rest| {
+        let mut heard = Heard::default();
+        loop {
+            let config = sources.config();
+            let mut outlets = HostOutlets::new(&config);
+            if let Err(error) = look(&sources, &config, &mut outlets, &mut heard) {
+                tracing::debug!(%error, "a look was left out");
             }
-        };
-        std::thread::Builder::new()
-            .name("tell".into())
-            .spawn(work)?;
-        Ok(Teller {
-            stop: Some(stop),
-            ended,
-        })
-    }
-}
-
-impl Drop for Teller {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        let _ = self.ended.recv_timeout(END_WITHIN);
-    }
+            if !rest.sleeps(EVERY) {
+                return;
+            }
+        }
+    })
 }
 
 impl Sources {
