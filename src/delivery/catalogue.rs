@@ -144,14 +144,7 @@ impl Loop {
         let request = self.note(None, call.endpoint, now)?;
         self.catalogue = Catalogue::InAir;
         let cargo = Cargo::Catalogue(step);
-        self.fly(
-            call,
-            InAir {
-                request,
-                left: now,
-                cargo,
-            },
-        );
+        self.fly(call, (request, now), cargo);
         Ok(true)
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::{Cargo, InAir, Loop};
+use super::{Cargo, Loop};
 use crate::budget::Room;
 use crate::kind::Kind;
 use crate::store::Result;
@@ -109,14 +109,7 @@ impl Loop {
         };
         let request = self.note(None, endpoint, now)?;
         let cargo = Cargo::Witness(witness);
-        self.fly(
-            Call::new(endpoint, &[&id], None),
-            InAir {
-                request,
-                left: now,
-                cargo,
-            },
-        );
+        self.fly(Call::new(endpoint, &[&id], None), (request, now), cargo);
         Ok(())
     }
 

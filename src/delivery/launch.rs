@@ -50,9 +50,14 @@ impl Loop {
         }
     }
 
-    pub(super) fn fly(&mut self, call: Call, in_air: InAir) {
-        let endpoint = call.endpoint;
-        self.spend(in_air.request, endpoint, in_air.left);
+    /// Sends a call that was noted; `left`: UTC milliseconds.
+    pub(super) fn fly(&mut self, call: Call, (request, left): (i64, i64), cargo: Cargo) {
+        self.spend(request, call.endpoint, left);
+        let in_air = InAir {
+            request,
+            left,
+            cargo,
+        };
         let carrier = self.carrier.clone();
         self.air.spawn(async move {
             let answer = carrier.send(call).await;
@@ -81,14 +86,7 @@ impl Loop {
         let request = self.note(None, Endpoint::Probe, now)?;
         let call = Call::new(Endpoint::Probe, &[], None).query("limit=1");
         let cargo = Cargo::Probe;
-        self.fly(
-            call,
-            InAir {
-                request,
-                left: now,
-                cargo,
-            },
-        );
+        self.fly(call, (request, now), cargo);
         Ok(true)
     }
 
@@ -98,11 +96,8 @@ impl Loop {
         let cargo = Cargo::Schemas;
         self.fly(
             Call::new(Endpoint::MetadataSchemas, &[], None),
-            InAir {
-                request,
-                left: now,
-                cargo,
-            },
+            (request, now),
+            cargo,
         );
         Ok(true)
     }
@@ -122,11 +117,8 @@ impl Loop {
         let cargo = Cargo::Poll { job };
         self.fly(
             Call::new(Endpoint::Job, &[&id], None),
-            InAir {
-                request,
-                left: now,
-                cargo,
-            },
+            (request, now),
+            cargo,
         );
         Ok(true)
     }
@@ -150,14 +142,7 @@ impl Loop {
                 attempts: single.candidate.attempts,
                 product_there,
             };
-            self.fly(
-                call,
-                InAir {
-                    request: single.request,
-                    left: now,
-                    cargo,
-                },
-            );
+            self.fly(call, (single.request, now), cargo);
         }
         Ok(acted)
     }
@@ -231,11 +216,8 @@ impl Loop {
         };
         self.fly(
             Call::new(endpoint, &[], Some(json.into_bytes())),
-            InAir {
-                request: took_off.begun.request,
-                left: now,
-                cargo,
-            },
+            (took_off.begun.request, now),
+            cargo,
         );
         Ok(true)
     }
