@@ -265,7 +265,6 @@ impl<'a> Walk<'a> {
             bound: false,
             by_csv: false,
         };
-        let acked_seq = candidate.acked_seq;
         #[cfg(test)]
         if crate::plant::is(crate::plant::Plant::OlderBody) && candidate.attempts > 0 {
             older(c, &mut candidate)?;
@@ -275,14 +274,14 @@ impl<'a> Walk<'a> {
                 return Ok(None);
             }
         } else {
-            self.parents(c, &mut candidate, gone, acked_seq)?;
-            self.deletion(c, &mut candidate, gone, acked_seq)?;
+            self.parents(c, &mut candidate, gone)?;
+            self.deletion(c, &mut candidate, gone)?;
         }
         let part = if consents { PART_CONSENTS } else { PART_RECORD };
         let (quiet, bound) = self.unknown.of(c, part, &candidate, self.look.now)?;
         candidate.bound = bound;
         candidate.by_csv =
-            kind == Kind::Skus && acked_seq.is_none() && self.by_csv(c, &candidate)?;
+            kind == Kind::Skus && candidate.acked_seq.is_none() && self.by_csv(c, &candidate)?;
         if let Some(quiet) = quiet {
             self.next = Some(self.next.map_or(quiet, |next| next.min(quiet)));
             return Ok(None);
@@ -318,27 +317,14 @@ impl<'a> Walk<'a> {
         Ok(parent(c, candidate.kind, &candidate.key)?.0 == Parent::There)
     }
 
-    fn parents(
-        &self,
-        c: &Connection,
-        candidate: &mut Candidate,
-        gone: bool,
-        acked_seq: Option<i64>,
-    ) -> Result<()> {
+    fn parents(&self, c: &Connection, candidate: &mut Candidate, gone: bool) -> Result<()> {
         let mut parents = Parents::default();
         match candidate.kind {
             Kind::Products | Kind::Customers => return Ok(()),
             Kind::Skus => {
-                let key = match (gone, acked_seq) {
-                    (false, _) => text(&candidate.content, "product"),
-                    // Where the remote has it, wherever it moved to before it was deleted here.
-                    (true, Some(acked)) => {
-                        match broken_off(c, candidate, acked)?.and_then(|off| off.1) {
-                            None => last_value(c, candidate.id, candidate.seq, "product")?,
-                            there => there,
-                        }
-                    }
-                    (true, None) => last_value(c, candidate.id, candidate.seq, "product")?,
+                let key = match gone {
+                    true => product_of_gone(c, candidate)?,
+                    false => text(&candidate.content, "product"),
                 };
                 if let Some(key) = key {
                     let (state, remote_id) = parent(c, Kind::Products, &key)?;
@@ -363,13 +349,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether the remote has to delete it, for good or before it is made again.
-    fn deletion(
-        &self,
-        c: &Connection,
-        candidate: &mut Candidate,
-        gone: bool,
-        acked_seq: Option<i64>,
-    ) -> Result<()> {
+    fn deletion(&self, c: &Connection, candidate: &mut Candidate, gone: bool) -> Result<()> {
         if gone {
             candidate.delete = Some(Delete {
                 product: candidate.product.clone(),
@@ -384,6 +364,7 @@ impl<'a> Walk<'a> {
         if candidate.kind == Kind::Orders || candidate.seq == candidate.id {
             return Ok(());
         }
+        let acked_seq = candidate.acked_seq;
         let Some((seq, product)) = broken_off(c, candidate, acked_seq.unwrap_or(0))? else {
             return Ok(());
         };
@@ -423,17 +404,54 @@ impl<'a> Walk<'a> {
 /// As it was before its newest change, if that only changed fields.
 #[cfg(test)]
 fn older(c: &Connection, candidate: &mut Candidate) -> Result<()> {
-    let newest: Option<(i64, String)> = c
-        .prepare_cached("SELECT op, patch FROM change WHERE seq = ?1")?
-        .query_row([candidate.seq], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some((op, patch)) = newest
-        && Op::from_code(op) == Some(Op::Updated)
+    if let Some(newest) = logged(c, candidate.seq)?
+        && newest.op == Some(Op::Updated)
     {
-        let patch = Patch::from_json(&patch).ok_or_else(|| damaged("a change's patch"))?;
-        patch.revert(&mut candidate.content);
+        newest.patch()?.revert(&mut candidate.content);
     }
     Ok(())
+}
+
+/// A change after the creation, as the log has it.
+pub(super) struct Logged {
+    /// The record's change before this one; its id: the creation.
+    pub prev: i64,
+    pub op: Option<Op>,
+    patch: String,
+}
+
+impl Logged {
+    pub fn patch(&self) -> Result<Patch> {
+        Patch::from_json(&self.patch).ok_or_else(|| damaged("a change's patch"))
+    }
+}
+
+/// `None`: it is a creation, or the log reaches no further back.
+pub(super) fn logged(c: &Connection, seq: i64) -> Result<Option<Logged>> {
+    let mut statement = c.prepare_cached("SELECT prev, op, patch FROM change WHERE seq = ?1")?;
+    let found = statement.query_row([seq], |row| {
+        Ok(Logged {
+            prev: row.get(0)?,
+            op: Op::from_code(row.get(1)?),
+            patch: row.get(2)?,
+        })
+    });
+    Ok(found.optional()?)
+}
+
+/// The same of one that has to be there.
+pub(super) fn logged_surely(c: &Connection, seq: i64) -> Result<Logged> {
+    Ok(logged(c, seq)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
+}
+
+/// The product where the remote has a SKU that is deleted here, wherever it moved to before.
+fn product_of_gone(c: &Connection, candidate: &Candidate) -> Result<Option<String>> {
+    if let Some(acked) = candidate.acked_seq
+        && let Some((_, Some(product))) = broken_off(c, candidate, acked)?
+    {
+        return Ok(Some(product));
+    }
+    last_value(c, candidate.id, candidate.seq, "product")
 }
 
 /// The newest change since `acked_seq` that ended what the remote has: a deletion, or a SKU's move to
@@ -445,19 +463,15 @@ fn broken_off(
 ) -> Result<Option<(i64, Option<String>)>> {
     let (mut seq, mut found) = (candidate.seq, None);
     while seq > acked_seq && seq != candidate.id {
-        let change: Option<(i64, i64, String)> = c
-            .prepare_cached("SELECT prev, op, patch FROM change WHERE seq = ?1")?
-            .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?;
-        // The log reaches no further back: what was acknowledged before `rebind` may have been thinned.
-        let Some((prev, op, patch)) = change else {
+        // What was acknowledged before `rebind` may have been thinned.
+        let Some(change) = logged(c, seq)? else {
             break;
         };
-        let op = Op::from_code(op).ok_or_else(|| damaged("a change"))?;
+        let op = change.op.ok_or_else(|| damaged("a change"))?;
         let moved = candidate.kind == Kind::Skus;
         if op == Op::Deleted || moved {
-            let patch = Patch::from_json(&patch).ok_or_else(|| damaged("a change's patch"))?;
-            let product = patch
+            let product = change
+                .patch()?
                 .fields
                 .get("product")
                 .and_then(|(from, _)| from.as_deref())
@@ -468,7 +482,7 @@ fn broken_off(
                 found = Some((newest, product.or(later)));
             }
         }
-        seq = prev;
+        seq = change.prev;
     }
     Ok(found)
 }
@@ -492,14 +506,11 @@ fn child_in_flight(c: &Connection, kind: Kind, key: &str) -> Result<bool> {
 /// What a field was before the record was deleted.
 fn last_value(c: &Connection, id: i64, mut seq: i64, field: &str) -> Result<Option<String>> {
     while seq != id {
-        let (prev, patch): (i64, String) = c
-            .prepare_cached("SELECT prev, patch FROM change WHERE seq = ?1")?
-            .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let patch = Patch::from_json(&patch).ok_or_else(|| damaged("a change's patch"))?;
-        if let Some((Some(from), _)) = patch.fields.get(field) {
+        let change = logged_surely(c, seq)?;
+        if let Some((Some(from), _)) = change.patch()?.fields.get(field) {
             return Ok(unquote(from));
         }
-        seq = prev;
+        seq = change.prev;
     }
     Ok(None)
 }

@@ -2,12 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::candidate::Candidate;
+use super::candidate::{Candidate, logged_surely};
 use crate::kind::Kind;
-use crate::record::{Fingerprint, Op, Patch};
+use crate::record::{Fingerprint, Op};
 use crate::store::Result;
 use crate::store::edit::{self, PART_CONSENTS, PART_RECORD, Shapes, Source, Target};
-use crate::store::files::damaged;
 use crate::verdict::Refusal;
 
 pub(super) fn product_unknown() -> Refusal {
@@ -334,18 +333,14 @@ fn discard_record(
     let mut gone = stored.gone;
     while let Some(acked_seq) = acked_seq.filter(|acked| seq > *acked && seq != parts.id) {
         debug_assert!(seq > acked_seq);
-        let (prev, op, patch): (i64, i64, String) = c
-            .prepare_cached("SELECT prev, op, patch FROM change WHERE seq = ?1")?
-            .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        Patch::from_json(&patch)
-            .ok_or_else(|| damaged("a change's patch"))?
-            .revert(&mut new);
-        match Op::from_code(op) {
+        let change = logged_surely(c, seq)?;
+        change.patch()?.revert(&mut new);
+        match change.op {
             Some(Op::Deleted) => gone = false,
             Some(Op::Created) => gone = true,
             _ => {}
         }
-        seq = prev;
+        seq = change.prev;
     }
     let target = Target {
         kind: parts.kind,

@@ -6,12 +6,11 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::Look;
-use super::candidate::{Candidate, Step, Walk};
+use super::candidate::{Candidate, Step, Walk, logged_surely};
 use super::commit::goes_whole;
 use crate::kind::Kind;
-use crate::record::{CLEARED, GONE, Op, Patch, push_json_str};
+use crate::record::{CLEARED, GONE, Op, push_json_str};
 use crate::store::Result;
-use crate::store::files::damaged;
 
 /// After so many records of which few share anything the search ends.
 const LOOK_MAX: usize = 1_000;
@@ -40,14 +39,11 @@ pub(super) fn metadata_change(c: &Connection, candidate: &Candidate) -> Result<O
         if at == candidate.id {
             return Ok(None);
         }
-        let (prev, op, patch): (i64, i64, String) = c
-            .prepare_cached("SELECT prev, op, patch FROM change WHERE seq = ?1")?
-            .query_row([at], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        if Op::from_code(op) != Some(Op::Updated) {
+        let change = logged_surely(c, at)?;
+        if change.op != Some(Op::Updated) {
             return Ok(None);
         }
-        let patch = Patch::from_json(&patch).ok_or_else(|| damaged("a change's patch"))?;
-        for (field, (_, to)) in patch.fields {
+        for (field, (_, to)) in change.patch()?.fields {
             let (Some(name), Some(to)) = (field.strip_prefix("metadata."), to) else {
                 return Ok(None);
             };
@@ -56,7 +52,7 @@ pub(super) fn metadata_change(c: &Connection, candidate: &Candidate) -> Result<O
                 fields.push((name.to_owned(), to));
             }
         }
-        at = prev;
+        at = change.prev;
     }
     if at != acked_seq || fields.is_empty() {
         return Ok(None);
