@@ -256,10 +256,11 @@ impl Builder<'_> {
     pub fn folders_together(&mut self, state_dir: &Path, folders: &[Named<'_>]) {
         // Where links lead; a folder that is not there yet is what it says.
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        for (index, folder) in folders.iter().enumerate() {
-            let path = real(&folder.path);
+        let state_dir = real(state_dir);
+        let folders: Vec<_> = (folders.iter()).map(|f| (f, real(&f.path))).collect();
+        for (index, (folder, path)) in folders.iter().enumerate() {
             let earlier = || folders[..index].iter();
-            if let Some(first) = earlier().find(|other| other.name == folder.name) {
+            if let Some((first, _)) = earlier().find(|(other, _)| other.name == folder.name) {
                 let hint = format!(
                     "give each its own `name`{}",
                     seen(first.name_place().as_ref())
@@ -267,17 +268,15 @@ impl Builder<'_> {
                 self.error(folder.name_place(), "two folders have this name", hint);
             }
             let place = || folder.table.place("path");
-            if let Some(first) = earlier().find(|other| real(&other.path) == path) {
+            if let Some((first, _)) = earlier().find(|(_, other)| other == path) {
                 let hint = format!(
                     "one folder, one entry{}",
                     seen(first.table.place("path").as_ref())
                 );
                 self.error(place(), "two folders have this path", hint);
             }
-            if let Some(first) = earlier()
-                .map(|other| (other, real(&other.path)))
-                .find(|(_, other)| nested(other, &path) && *other != path)
-                .map(|(first, _)| first)
+            if let Some((first, _)) =
+                earlier().find(|(_, other)| nested(other, path) && other != path)
             {
                 let hint = format!(
                     "put them side by side{}",
@@ -285,7 +284,7 @@ impl Builder<'_> {
                 );
                 self.error(place(), "one folder lies within another", hint);
             }
-            if nested(&path, &real(state_dir)) {
+            if nested(path, &state_dir) {
                 self.error(
                     place(),
                     "this folder and `state_dir` lie within each other",
