@@ -2,15 +2,16 @@
 //! state directory.
 
 use super::args::{Backup, Restore};
-use super::{Failure, Shell, Status, now, open_for_writing, render};
+use super::{Failure, Shell, Status, now, open_for_writing};
 use crate::daemon::lock;
+use crate::status::words;
 use crate::store::backup;
 
 pub fn backup(args: &Backup, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let config = shell.load_config()?;
     let now = now();
     let to = if args.dest.is_dir() {
-        let stamp = render::utc(now).replace([':', '-'], "").replace(".000", "");
+        let stamp = words::iso(now).replace([':', '-'], "").replace(".000", "");
         args.dest.join(format!(
             "tillsync-{}.db",
             stamp.split('.').next().unwrap_or(&stamp)

@@ -193,6 +193,7 @@ fn surroundings(survey: &Survey, around: &Surroundings, eyes: &Eyes) -> Vec<Find
     findings
 }
 
+/// Whose eyes these are.
 fn user(eyes: &Eyes) -> Finding {
     match eyes {
         Eyes::Own(name) => Finding::Ok(format!("user: {name}")),

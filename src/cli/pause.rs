@@ -1,8 +1,9 @@
 //! `pause` and `resume`: delivery, or one folder's intake, stands until somebody says so or a time is over.
 
 use super::args;
-use super::{Failure, Shell, Status, now, open_for_writing, render, wake};
+use super::{Failure, Shell, Status, now, open_for_writing, wake};
 use crate::config::Config;
+use crate::status::words;
 use crate::store::meta::Pause;
 use crate::todo;
 
@@ -22,7 +23,7 @@ pub fn pause(args: &args::Pause, shell: &mut Shell<'_>) -> Result<Status, Failur
         format!("the intake of folder {name} stands")
     });
     let end = match pause {
-        Pause::Until(until) => format!("until {}", render::local(until, &shell.zone)),
+        Pause::Until(until) => format!("until {}", words::full(until, &shell.zone)),
         Pause::Open => format!("until `{}`", todo::resume(folder)),
     };
     shell.say(&format!("{what} {end}"))?;

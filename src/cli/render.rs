@@ -6,11 +6,11 @@
 use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::args::Format;
 use crate::config::problem::visible;
+use crate::status::words::{full, iso};
 
 /// A longer listing is written as several tables, so that it need not be held as a whole.
 const TABLE_ROWS_MAX: usize = 500;
@@ -181,25 +181,6 @@ pub fn terminal_width() -> Option<u16> {
     Table::new().width()
 }
 
-/// `2026-11-24T08:00:00.000Z`: always as long, so that texts sort as times do.
-pub fn utc(ms: i64) -> String {
-    match Timestamp::from_millisecond(ms) {
-        Ok(at) => at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
-        Err(_) => "out of range".to_owned(),
-    }
-}
-
-/// `2026-11-24 09:00:00 CET`
-pub fn local(ms: i64, zone: &TimeZone) -> String {
-    match Timestamp::from_millisecond(ms) {
-        Ok(at) => at
-            .to_zoned_datetime(zone.clone())
-            .strftime("%Y-%m-%d %H:%M:%S %Z")
-            .to_string(),
-        Err(_) => "out of range".to_owned(),
-    }
-}
-
 fn write_table(
     columns: &[&str],
     rows: &[Vec<Cell>],
@@ -268,7 +249,7 @@ fn text(cell: &Cell, zone: &TimeZone) -> String {
     match cell {
         Cell::Text(text) | Cell::Json(text) => visible(text),
         Cell::Integer(number) => number.to_string(),
-        Cell::Time(ms) => local(*ms, zone),
+        Cell::Time(ms) => full(*ms, zone),
         Cell::Null => String::new(),
     }
 }
@@ -292,7 +273,7 @@ fn object(columns: &[&str], row: &[Cell]) -> String {
         match cell {
             Cell::Text(text) => out.push_str(&json_text(text)),
             Cell::Integer(number) => out.push_str(&number.to_string()),
-            Cell::Time(ms) => out.push_str(&json_text(&utc(*ms))),
+            Cell::Time(ms) => out.push_str(&json_text(&iso(*ms))),
             Cell::Json(json) => out.push_str(&escaped(json)),
             Cell::Null => out.push_str("null"),
         }
@@ -321,7 +302,7 @@ fn csv_cell(cell: &Cell) -> String {
     match cell {
         Cell::Text(text) | Cell::Json(text) => csv_text(text),
         Cell::Integer(number) => number.to_string(),
-        Cell::Time(ms) => utc(*ms),
+        Cell::Time(ms) => iso(*ms),
         Cell::Null => String::new(),
     }
 }

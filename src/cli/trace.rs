@@ -5,11 +5,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::args::{Format, Trace};
-use super::render::{Cell, Listing, local};
+use super::render::{Cell, Listing};
 use super::{Failure, Shell, Status, open_store};
 use crate::config::problem::visible;
 use crate::daemon::look::{self, Asked, Found};
 use crate::record::{CLEARED, Patch};
+use crate::status::words;
 use crate::store::{self, ChangeRow, TracedFlight};
 
 const COLUMNS: &[&str] = &[
@@ -222,7 +223,7 @@ fn tell(trace: &store::Trace, found: Option<&Found>, shell: &mut Shell<'_>) -> R
         shell.say("")?;
         for (n, line) in lines.iter().enumerate() {
             let start = if n == 0 {
-                local(at, &zone)
+                words::full(at, &zone)
             } else {
                 " ".repeat(4)
             };
