@@ -6,7 +6,7 @@
 //! `TILLSYNC_SEEDS=100000 cargo test --lib sim::` runs so many; `TILLSYNC_SEED=7` that one alone,
 //! with `TILLSYNC_TRACE=1` told step by step.
 
-mod chance;
+pub mod chance;
 mod judge;
 mod model;
 mod run;
@@ -33,7 +33,7 @@ impl Breach {
     }
 }
 
-/// Seeds of a plain `cargo test`; `.ci/run` runs ten times as many.
+/// Seeds of a plain `cargo test`.
 const SEEDS: u64 = 20;
 
 /// After so many that failed it ends.

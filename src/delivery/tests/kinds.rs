@@ -263,15 +263,19 @@ async fn a_sent_order_cannot_be_deleted() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn history_goes_by_import_two_thousand_a_call_and_one_at_a_time() {
-    let mut world = World::new();
-    let keys: Vec<String> = (0..4_500).map(|i| format!("O{i}")).collect();
+fn orders_of_history(world: &mut World, count: usize) {
+    let keys: Vec<String> = (0..count).map(|i| format!("O{i}")).collect();
     let records: Vec<_> = keys
         .iter()
         .map(|key| (key.as_str(), vec![("status", text("FULFILLED"))]))
         .collect();
     world.drop_into("history", Kind::Orders, &records, Act::Upsert);
+}
+
+#[tokio::test(start_paused = true)]
+async fn history_goes_by_import_two_thousand_a_call_and_one_at_a_time() {
+    let mut world = World::new();
+    orders_of_history(&mut world, 4_500);
     assert_eq!(world.sync(3_600).await, Outcome::Delivered);
     assert_eq!(world.writes(), ["POST /v1/orders/import"; 3]);
     assert_eq!(world.remote.lock().unwrap().count("orders"), 4_500);
@@ -705,12 +709,7 @@ async fn a_shared_change_whose_outcome_is_unknown_goes_again_whole() {
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_orders_of_history_take_five_calls_that_write() {
     let mut world = World::new();
-    let keys: Vec<String> = (0..10_000).map(|i| format!("O{i}")).collect();
-    let records: Vec<_> = keys
-        .iter()
-        .map(|key| (key.as_str(), vec![("status", text("FULFILLED"))]))
-        .collect();
-    world.drop_into("history", Kind::Orders, &records, Act::Upsert);
+    orders_of_history(&mut world, 10_000);
     assert_eq!(world.sync(3_600).await, Outcome::Delivered);
     assert_eq!(world.writes(), ["POST /v1/orders/import"; 5]);
     assert_eq!(world.remote.lock().unwrap().count("orders"), 10_000);

@@ -27,6 +27,11 @@ impl Years {
         }
     }
 
+    fn sql(&self, statements: &'static str) {
+        let done = self.store.write(|c| Ok(c.execute_batch(statements)?));
+        done.unwrap();
+    }
+
     fn file(&mut self, rows: &[Row<'_>]) -> i64 {
         self.files += 1;
         let name = format!("{}.csv", self.files);
@@ -185,12 +190,7 @@ fn what_came_after_the_last_acknowledgement_stays() {
 #[test]
 fn a_flight_that_is_open_stays_with_its_request() {
     let years = ten_days(true);
-    years
-        .store
-        .write(|c| {
-            Ok(c.execute_batch("UPDATE flight SET state = 'unknown', ended = NULL WHERE id = 2")?)
-        })
-        .unwrap();
+    years.sql("UPDATE flight SET state = 'unknown', ended = NULL WHERE id = 2");
     years.thin(-1);
     years.check("flight WHERE id = 2", 1);
     years.check("flight", 1);
@@ -201,14 +201,7 @@ fn a_flight_that_is_open_stays_with_its_request() {
 #[test]
 fn a_file_that_is_being_read_keeps_what_takes_it_back() {
     let mut years = ten_days(true);
-    years
-        .store
-        .write(|c| {
-            Ok(c.execute_batch(
-                "UPDATE file SET state = 'reading', archived = NULL, last_seq = NULL WHERE id = 5",
-            )?)
-        })
-        .unwrap();
+    years.sql("UPDATE file SET state = 'reading', archived = NULL, last_seq = NULL WHERE id = 5");
     years.now += DAY;
     years.thin(-1);
     years.check("change WHERE file = 5", 1);
@@ -234,12 +227,7 @@ fn a_record_whose_flights_were_thinned_is_still_deleted_at_the_remote() {
 #[test]
 fn a_folder_that_leaves_its_files_remembers_them() {
     let years = ten_days(true);
-    years
-        .store
-        .write(|c| {
-            Ok(c.execute_batch("UPDATE file SET archive_name = NULL, hash = randomblob(32)")?)
-        })
-        .unwrap();
+    years.sql("UPDATE file SET archive_name = NULL, hash = randomblob(32)");
     let mut pass = Pass::new(Old {
         left: vec!["customers".into()],
         ..years.old(-1)
@@ -253,16 +241,11 @@ fn a_folder_that_leaves_its_files_remembers_them() {
 #[test]
 fn rejects_go_with_their_age() {
     let years = ten_days(true);
-    years
-        .store
-        .write(|c| {
-            Ok(c.execute_batch(
-                "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000)
+    years.sql(
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000)
                  INSERT INTO reject (file, line, n, code, reason) SELECT 3, n, 0, 'date', '' FROM n;
                  INSERT INTO reject (file, line, n, code, reason) VALUES (10, 1, 0, 'date', '')",
-            )?)
-        })
-        .unwrap();
+    );
     years.thin(2);
     years.check("reject", 1);
 }
@@ -270,15 +253,8 @@ fn rejects_go_with_their_age() {
 #[test]
 fn freed_pages_are_given_back_in_small_steps() {
     let years = ten_days(true);
-    years
-        .store
-        .write(|c| {
-            Ok(c.execute_batch(
-                "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 12000)
-                 INSERT INTO request (at, method, path, budget) SELECT 1, 'GET', hex(randomblob(500)), 'api' FROM n",
-            )?)
-        })
-        .unwrap();
+    years.sql("WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 12000)
+                 INSERT INTO request (at, method, path, budget) SELECT 1, 'GET', hex(randomblob(500)), 'api' FROM n");
     let before = years.count("PRAGMA page_count");
     let mut pass = Pass::new(years.old(400));
     let mut steps = 0;
@@ -295,10 +271,7 @@ fn freed_pages_are_given_back_in_small_steps() {
 #[test]
 fn a_change_from_the_future_holds_up_no_other() {
     let years = ten_days(true);
-    years
-        .store
-        .write(|c| Ok(c.execute_batch("UPDATE change SET at = at + 300000000000 WHERE seq <= 4")?))
-        .unwrap();
+    years.sql("UPDATE change SET at = at + 300000000000 WHERE seq <= 4");
     years.thin(3);
     years.check("change WHERE seq > 4", 3);
 }
