@@ -66,3 +66,10 @@ pub struct Reject {
     /// list (INTERFACE.md, Keys and parents).
     pub record: Option<(Kind, String)>,
 }
+
+impl Reject {
+    /// Bytes of what it keeps of its row.
+    pub fn bytes(&self) -> usize {
+        self.reason.len() + self.cells.iter().map(String::len).sum::<usize>()
+    }
+}

@@ -15,7 +15,7 @@ use super::files::{self, FileState, damaged, to_json};
 use super::forget;
 use super::known::OfFile;
 use super::present::Present;
-use super::writer::Fate;
+use super::writer::{Fate, Volume};
 use super::{Error, KnownRows, Result, Store};
 use crate::kind::Kind;
 use crate::record::Batch;
@@ -206,14 +206,17 @@ impl IntakeSession {
         let member = member.to_owned();
         self.store.writer.batch(self.fate.clone(), move |c| {
             let mut applier = applier.lock().unwrap_or_else(PoisonError::into_inner);
-            let rows = batch.rows.len() + rejects.len();
+            let volume = Volume {
+                rows: batch.rows.len() + rejects.len(),
+                bytes: batch.text.len() + rejects.iter().map(Reject::bytes).sum::<usize>(),
+            };
             applier.member(c, &member)?;
             applier.skipped += forget::filter(c, &mut batch, applier.kind)?;
             applier.batch(c, &mut batch, now)?;
             applier.rejects(c, &member, &rejects)?;
             // A session that is gone wants no batch.
             let _ = give.send(mem::take(&mut batch));
-            Ok(rows)
+            Ok(volume)
         })?;
         self.ahead.push_back(given);
         self.next_empty()

@@ -31,6 +31,9 @@ const SHARED_MAX: usize = 32;
 /// have no bound.
 const ROWS_IN_TRANSACTION: usize = 32_768;
 
+/// Bytes of their text in one transaction, so that also wide rows leave the WAL within its bound.
+const BYTES_IN_TRANSACTION: usize = 8 << 20;
+
 /// How long batches wait for more of them before they are committed: other processes wait too.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -46,8 +49,14 @@ enum Message {
     Batch(Batch),
 }
 
-/// Gives back how many rows it were.
-type Work = Box<dyn FnOnce(&Connection) -> Result<usize> + Send>;
+type Work = Box<dyn FnOnce(&Connection) -> Result<Volume> + Send>;
+
+/// How much a batch brings into the transaction.
+#[derive(Clone, Copy, Default)]
+pub struct Volume {
+    pub rows: usize,
+    pub bytes: usize,
+}
 
 struct Batch {
     work: Work,
@@ -133,7 +142,7 @@ impl Writer {
     pub fn batch(
         &self,
         fate: Arc<Fate>,
-        work: impl FnOnce(&Connection) -> Result<usize> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<Volume> + Send + 'static,
     ) -> Result<()> {
         #[cfg(test)]
         crate::plant::point();
@@ -181,9 +190,9 @@ struct Turns<'a> {
     /// Pages in the WAL after the last commit, and those that the largest commit added of late.
     wal_pages: i64,
     wal_grows: i64,
-    /// Whose batches stand in the open transaction, and how many rows they are.
+    /// Whose batches stand in the open transaction, and how much they are.
     open: Vec<Arc<Fate>>,
-    rows: usize,
+    volume: Volume,
     /// After a COMMIT that failed by the disk nothing that this process sees is sure any more.
     broken: Option<Error>,
     /// Whether a commit waits until it is on the disk.
@@ -200,7 +209,7 @@ impl<'a> Turns<'a> {
             wal_pages: 0,
             wal_grows: 0,
             open: Vec::new(),
-            rows: 0,
+            volume: Volume::default(),
             broken: None,
             synchronous: true,
             wal_grew: false,
@@ -246,9 +255,12 @@ impl<'a> Turns<'a> {
         }
         let connection = self.connection;
         match self.begin(false).and_then(|()| (batch.work)(connection)) {
-            Ok(rows) => {
-                self.rows += rows;
-                if self.rows >= ROWS_IN_TRANSACTION {
+            Ok(Volume { rows, bytes }) => {
+                self.volume.rows += rows;
+                self.volume.bytes += bytes;
+                if self.volume.rows >= ROWS_IN_TRANSACTION
+                    || self.volume.bytes >= BYTES_IN_TRANSACTION
+                {
                     self.commit_batches();
                 }
             }
@@ -266,7 +278,8 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Commits the batches that are open, then runs this request and those that wait behind it. Gives back the message that it took from the queue and that is not its own.
+    /// Commits the batches that are open, then runs this request and those that wait behind it. Gives
+    /// back the message that it took from the queue and that is not its own.
     fn requests(&mut self, first: Request, waiting: &Receiver<Message>) -> Option<Message> {
         self.commit_batches();
         let begun = self.begin(true);
@@ -315,7 +328,7 @@ impl<'a> Turns<'a> {
             // SQLite rolls back by itself only where it has no room or memory left.
             return Err(Error::Full);
         }
-        self.rows = 0;
+        self.volume = Volume::default();
         self.wal_grew = true;
         self.connection.execute_batch("COMMIT").map_err(|error| {
             let error = error.into();
@@ -362,7 +375,7 @@ impl<'a> Turns<'a> {
         if !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
-        self.rows = 0;
+        self.volume = Volume::default();
         for fate in self.open.drain(..) {
             fate.lose(error);
         }
