@@ -737,3 +737,23 @@ async fn an_upload_whose_fate_is_unknown_is_not_followed_by_other_content() {
     assert_eq!(world.pending(), 0);
     assert_eq!(world.object("skus", "S1")["price"], 9_900);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_deletion_before_a_new_record_parks_it_and_costs_one_call() {
+    let mut world = World::new();
+    world.customers(1, "Ann");
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    world.delete(Kind::Customers, &["C1"]);
+    world.customers(1, "Bob");
+    world.faults(r#"{"refuse":[{"kind":"customers","source_id":"C1"}]}"#);
+    let before = world.calls().len();
+    world.daemon(3_600).await;
+    assert_eq!(world.calls().len(), before + 1);
+    assert_eq!((world.pending(), world.parked().len()), (0, 1));
+    // Mended at the remote, a change makes it go again: the deletion, then the new record.
+    world.faults("{}");
+    world.customers(1, "Cid");
+    world.daemon(60).await;
+    assert_eq!((world.pending(), world.parked().len()), (0, 0));
+    assert_eq!(world.calls().len(), before + 3);
+}

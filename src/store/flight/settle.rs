@@ -79,6 +79,7 @@ struct Flight {
     id: i64,
     kind: Kind,
     part: i64,
+    deletes: bool,
 }
 
 /// Settles those of a flight's records that are named. The flight itself is concluded after.
@@ -127,13 +128,14 @@ pub fn conclude(c: &Connection, flight: i64, rest: &Fate, now: i64) -> Result<()
 }
 
 fn read(c: &Connection, id: i64) -> Result<Flight> {
-    let (kind, part): (i64, i64) = c
-        .prepare_cached("SELECT kind, part FROM flight WHERE id = ?1")?
-        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (kind, part, deletes): (i64, i64, bool) = c
+        .prepare_cached("SELECT kind, part, channel = 'delete' FROM flight WHERE id = ?1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(Flight {
         id,
         kind: kind_of(kind)?,
         part,
+        deletes,
     })
 }
 
@@ -155,7 +157,12 @@ fn end(c: &Connection, flight: i64, quiet: Option<i64>, now: i64) -> Result<()> 
 
 /// All items without an outcome are done.
 fn acknowledge(c: &Connection, flight: &Flight, remote_id: Option<&str>, now: i64) -> Result<()> {
-    let Flight { id, kind, part } = *flight;
+    let Flight {
+        id,
+        kind,
+        part,
+        deletes,
+    } = *flight;
     if part == PART_CONSENTS {
         return acknowledge_consents(c, flight);
     }
@@ -181,9 +188,6 @@ fn acknowledge(c: &Connection, flight: &Flight, remote_id: Option<&str>, now: i6
         let statement = if *newest { &mut leave } else { &mut stay };
         statement.execute(params![kind.code(), record])?;
     }
-    let deletion = c
-        .prepare_cached("SELECT channel = 'delete' FROM flight WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))?;
     if let Some(remote_id) = remote_id {
         c.prepare_cached(
             "UPDATE document SET remote_id = ?2 WHERE id IN (
@@ -191,14 +195,14 @@ fn acknowledge(c: &Connection, flight: &Flight, remote_id: Option<&str>, now: i6
         )?
         .execute(params![id, remote_id])?;
     }
-    if deletion {
+    if deletes {
         c.prepare_cached(
             "UPDATE document SET remote_id = NULL WHERE id IN (
                SELECT id FROM flight_item WHERE flight = ?1 AND outcome IS NULL)",
         )?
         .execute([id])?;
     }
-    park::free(c, id, kind, deletion, now)?;
+    park::free(c, id, kind, deletes, now)?;
     c.prepare_cached(
         "UPDATE flight_item SET outcome = 'acknowledged' WHERE flight = ?1 AND outcome IS NULL",
     )?
@@ -336,14 +340,14 @@ fn one(c: &Connection, flight: &Flight, id: i64, fate: &Fate, now: i64) -> Resul
         }
         Fate::Parked(refusal) | Fate::ProductUnknown(refusal) => {
             restore_one(c, flight, id, acked)?;
-            if newest(c, flight, id, seq, &fingerprint)? {
-                park::put(
-                    c,
-                    (flight.kind, flight.part, id),
-                    &fingerprint,
-                    refusal,
-                    now,
-                )?;
+            // A refused deletion holds whatever came after it: that goes once this one did.
+            let refused = match newest(c, flight, id, seq, &fingerprint)? {
+                true => Some(fingerprint),
+                false if flight.deletes => standing(c, id)?,
+                false => None,
+            };
+            if let Some(refused) = refused {
+                park::put(c, (flight.kind, flight.part, id), &refused, refusal, now)?;
                 if matches!(fate, Fate::ProductUnknown(_)) {
                     park::wait_for_product(c, id)?;
                 }
@@ -438,6 +442,16 @@ fn newest(
          WHERE d.id = ?1 AND r.seq = ?2)",
     )?
     .query_row(params![id, seq], |row| row.get(0))?)
+}
+
+/// What the record holds by now.
+fn standing(c: &Connection, id: i64) -> Result<Option<Fingerprint>> {
+    Ok(c.prepare_cached(
+        "SELECT r.fingerprint FROM document d JOIN record r ON r.kind = d.kind AND r.source_id = d.source_id
+         WHERE d.id = ?1",
+    )?
+    .query_row([id], |row| row.get(0))
+    .optional()?)
 }
 
 /// Back in the queue, at once and with nothing against it.
