@@ -149,6 +149,25 @@ pub struct Kept {
     pub answered: bool,
 }
 
+impl Kept {
+    /// The wall clock was set: all times move with it.
+    pub fn shift(&mut self, ms: i64) {
+        for account in [&mut self.api, &mut self.bulk] {
+            account.shift(ms);
+        }
+    }
+}
+
+impl Account {
+    fn shift(&mut self, ms: i64) {
+        self.seen = self.seen.saturating_add(ms);
+        self.refilled = self.refilled.saturating_add(ms);
+        if let Some(wait) = &mut self.wait {
+            wait.from = wait.from.saturating_add(ms);
+        }
+    }
+}
+
 impl Budget {
     /// `spent`: id, budget and time (when the answer came, else when it left) of the last hour's calls.
     pub fn new(part: Part, kept: Kept, spent: &[(i64, Purse, i64)], now: i64) -> Budget {
@@ -216,13 +235,8 @@ impl Budget {
 
     /// The wall clock was set while the process ran: all times move with it.
     pub fn shift(&mut self, ms: i64) {
-        for account in [&mut self.api, &mut self.bulk] {
-            account.seen = account.seen.saturating_add(ms);
-            account.refilled = account.refilled.saturating_add(ms);
-            if let Some(wait) = &mut account.wait {
-                wait.from = wait.from.saturating_add(ms);
-            }
-        }
+        self.api.shift(ms);
+        self.bulk.shift(ms);
         for spent in &mut self.spent {
             spent.left = spent.left.saturating_add(ms);
             spent.answered = spent.answered.map(|at| at.saturating_add(ms));

@@ -55,7 +55,7 @@ impl Loop {
         self.spend(request, call.endpoint, left);
         let in_air = InAir {
             request,
-            left,
+            left: self.time.steady(left),
             cargo,
         };
         let carrier = self.carrier.clone();

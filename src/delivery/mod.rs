@@ -131,6 +131,7 @@ pub async fn deliver(
 /// A call in the air, and what it carries.
 struct InAir {
     request: i64,
+    /// By the steady clock: the wall clock may be set while it is in the air.
     left: i64,
     cargo: Cargo,
 }
@@ -201,9 +202,23 @@ impl Loop {
         let time = Time::new(&*clock);
         let now = time.now(&*clock);
         let quiet_ms = settings.quiet_ms();
-        store.write(move |c| flight::recover(c, now, quiet_ms, PROBE_MS_MAX))?;
         let reader = store.reader()?;
-        let standing = flight::standing(&reader, now)?;
+        let mut standing = flight::standing(&reader, now)?;
+        let set = flight::clock(&reader)?.and_then(|mark| time.set_since(&mark, &*clock));
+        if let Some(ms) = set {
+            standing.link.shift(ms);
+            standing.budget.shift(ms);
+        }
+        let mark = time.mark(&*clock);
+        let (link, budget) = (standing.link.clone(), standing.budget.clone());
+        store.write(move |c| {
+            if let Some(ms) = set {
+                flight::shift(c, ms, now)?;
+                flight::save(c, &link, &budget)?;
+            }
+            flight::set_clock(c, &mark)?;
+            flight::recover(c, now, quiet_ms, PROBE_MS_MAX)
+        })?;
         let spent = flight::spent(&reader, now)?;
         let mut link = standing.link.clamped(now);
         let schemas = match meta::metadata_types(&reader)? {
@@ -294,7 +309,13 @@ impl Loop {
             self.budget.shift(ms);
             self.deadline = self.deadline.map(|at| at.saturating_add(ms));
             self.schemas = self.schemas.map(|at| at.saturating_add(ms));
-            self.store.write(move |c| flight::shift(c, ms))?;
+            let (now, link, budget) = (self.now(), self.link.clone(), self.budget.kept());
+            let mark = self.time.mark(&*self.clock);
+            self.store.write(move |c| {
+                flight::shift(c, ms, now)?;
+                flight::save(c, &link, &budget)?;
+                flight::set_clock(c, &mark)
+            })?;
         }
         let signals = self.wake.take();
         if let Some(settings) = signals.settings {

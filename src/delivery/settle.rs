@@ -51,6 +51,7 @@ impl Loop {
             left,
             cargo,
         } = in_air;
+        let left = self.time.wall(left);
         match cargo {
             Cargo::Single {
                 flight,

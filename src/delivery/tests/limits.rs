@@ -315,3 +315,37 @@ async fn a_long_job_is_asked_for_less_than_once_in_ten_seconds() {
         .count();
     assert!((10..60).contains(&polls), "{polls}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_share_holds_over_a_clock_that_is_set_and_a_restart() {
+    for jump in [-86_400_000_i64, -40_000, 40_000, 86_400_000] {
+        let mut world = World::new();
+        world.settings.api.bulk = Bulk::Never;
+        world.remote.lock().unwrap().settings_mut().limit.calls = 100;
+        world.customers(30, "Ann");
+        let clock = world.clock.clone();
+        let set = async move {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            *clock.set_ms.lock().unwrap() = jump;
+        };
+        tokio::join!(world.killed_after(8_000), set);
+        world.customers(60, "Bob");
+        world.daemon(40).await;
+        assert!(most_in_a_period(&world, 60_000) <= 50, "by {jump}");
+        assert!(most_in_a_period(&world, 60_000) > 40, "by {jump}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_set_back_while_a_call_is_in_the_air_holds_up_nothing() {
+    let mut world = World::new();
+    world.settings.api.bulk = Bulk::Never;
+    world.faults(r#"{"faults":[{"match":"POST /v1/customers","count":1,"then":"slow 40000"}]}"#);
+    world.customers(1, "Ann");
+    let set_back = |world: &mut World| {
+        *world.clock.set_ms.lock().unwrap() = -86_400_000;
+        world.customers(1, "Bob");
+    };
+    world.daemon_meanwhile(300, 20, set_back).await;
+    assert_eq!(world.pending(), 0);
+}

@@ -38,6 +38,10 @@ impl Clock for SimClock {
         self.begin_ms + self.start.elapsed().as_millis() as i64
     }
 
+    fn boot(&self) -> String {
+        "one".to_owned()
+    }
+
     fn chance(&self) -> u64 {
         self.steady() as u64
     }
@@ -258,6 +262,16 @@ impl World {
 
     /// The daemon's loop for so long, then SIGTERM.
     pub async fn daemon(&mut self, for_s: u64) {
+        self.daemon_meanwhile(for_s, for_s, |_| {}).await;
+    }
+
+    /// The same; after `then_s` this happens.
+    pub async fn daemon_meanwhile(
+        &mut self,
+        for_s: u64,
+        then_s: u64,
+        then: impl FnOnce(&mut World),
+    ) {
         self.wake = Arc::new(Wake::new());
         let running = deliver(
             self.store.clone(),
@@ -269,7 +283,9 @@ impl World {
         );
         let wake = self.wake.clone();
         let stop = async move {
-            tokio::time::sleep(Duration::from_secs(for_s)).await;
+            tokio::time::sleep(Duration::from_secs(then_s)).await;
+            then(self);
+            tokio::time::sleep(Duration::from_secs(for_s - then_s)).await;
             wake.wake(Reason::Stop);
         };
         let (outcome, ()) = tokio::join!(running, stop);

@@ -28,7 +28,8 @@ pub use settle::{
 };
 pub use shared::shared_change;
 pub use state::{
-    Rebind, Standing, Witness, demand_rebind, project, save, set_project, standing, witnesses,
+    Rebind, Standing, Witness, clock, demand_rebind, project, save, set_clock, set_project,
+    standing, witnesses,
 };
 
 use std::collections::HashSet;

@@ -57,8 +57,13 @@ pub fn recover(c: &Connection, now: i64, quiet_ms: i64, wait_ms_max: i64) -> Res
     Ok(())
 }
 
-/// The wall clock was set by `ms` while the process ran: waits move with it.
-pub fn shift(c: &Connection, ms: i64) -> Result<()> {
+/// The wall clock was set by `ms`, and `now` is the new time: waits move with it, and so do the calls
+/// that may still count against a limit.
+pub fn shift(c: &Connection, ms: i64, now: i64) -> Result<()> {
+    c.execute(
+        "UPDATE request SET at = at + ?1 WHERE at > ?2 - ?1 - ?3 AND at <= ?2 - ?1",
+        params![ms, now, HOUR_MS],
+    )?;
     for statement in [
         "UPDATE pending SET next_try = next_try + ?1 WHERE next_try > 0",
         "UPDATE flight SET quiet = quiet + ?1 WHERE state = 'unknown'",

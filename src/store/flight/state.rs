@@ -11,6 +11,7 @@ use crate::store::meta::{self, Pause};
 
 const LINK: &str = "link";
 const BUDGET: &str = "budget";
+const CLOCK: &str = "clock";
 const PROJECT: &str = "project";
 const REBIND: &str = "rebind";
 
@@ -109,6 +110,15 @@ pub fn witnesses(c: &Connection) -> Result<(Vec<Witness>, bool)> {
 pub fn save(c: &Connection, link: &Link, budget: &Kept) -> Result<()> {
     meta::set(c, LINK, &json(link))?;
     meta::set(c, BUDGET, &json(budget))
+}
+
+/// The clock that the times in the store were written by, as whoever wrote them marked it.
+pub fn clock<M: serde::de::DeserializeOwned>(c: &Connection) -> Result<Option<M>> {
+    Ok(meta::text(c, CLOCK)?.and_then(|json| serde_json::from_str(&json).ok()))
+}
+
+pub fn set_clock(c: &Connection, mark: &impl serde::Serialize) -> Result<()> {
+    meta::set(c, CLOCK, &json(mark))
 }
 
 fn json(value: &impl serde::Serialize) -> String {
