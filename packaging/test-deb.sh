@@ -1,23 +1,41 @@
 #!/bin/sh
 # Installs, upgrades, removes and purges the package in a clean Debian tree, and checks that nothing
 # of what it keeps for people is ever lost.
-#   packaging/test-deb.sh OLD.deb NEW.deb
-# Runs as root; needs debootstrap, python3 and a Debian mirror. TREE=<dir> keeps the tree for the next time.
+#   packaging/test-deb.sh [OLD.deb NEW.deb]     default: both made by build-deb.sh, of the same program
+# Runs as root; needs debootstrap, python3, setpriv and a Debian mirror: this host's own (MIRROR=<address>
+# names another), of the Debian that it runs. Ends with 77 where the tree cannot be had.
+# TREE=<dir> keeps it for the next time.
 set -eu
-old=$(readlink -f "$1")
-new=$(readlink -f "$2")
 here=$(dirname "$(readlink -f "$0")")
 standin='' daemon=''
-tree=${TREE:-$(mktemp -d)}
-if [ ! -e "$tree/etc/debian_version" ]; then
-    debootstrap --variant=minbase --include=systemd,ca-certificates bookworm "$tree" "${MIRROR:-http://deb.debian.org/debian}" >/dev/null
+made=$(mktemp -d)
+work=$made/work
+tree=${TREE:-$made/tree}
+trap 'kill $standin $daemon 2>/dev/null || true; rm -rf "$made"' EXIT
+trap 'exit 1' INT TERM
+if [ $# -ge 2 ]; then
+    old=$(readlink -f "$1")
+    new=$(readlink -f "$2")
+else
+    old=$(cd "$here/.." && readlink -f "$(VERSION=0.0.1-1 packaging/build-deb.sh "$made")")
+    new=$(cd "$here/.." && readlink -f "$(packaging/build-deb.sh "$made")")
 fi
-work=$(mktemp -d)
-cp -a "$tree/." "$work/"
-trap 'kill $standin $daemon 2>/dev/null || true; rm -rf "$work"; [ -n "${TREE:-}" ] || rm -rf "$tree"' EXIT
 
 in_tree() { chroot "$work" "$@"; }
 fail() { echo "FAILED: $*" >&2; exit 1; }
+cannot() { echo "$*" >&2; exit 77; }
+[ "$(id -u)" = 0 ] || cannot "only root may make a Debian tree"
+if [ ! -e "$tree/etc/debian_version" ]; then
+    command -v debootstrap >/dev/null || cannot "no debootstrap here"
+    codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+    mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' "Codename: $codename" | head -n 1)}
+    [ -n "$mirror" ] || cannot "apt knows of no Debian mirror here"
+    debootstrap --variant=minbase --include=systemd,ca-certificates "$codename" "$tree" "$mirror" >"$made/log" 2>&1 \
+        || { tail -n 5 "$made/log" >&2; cannot "no Debian tree could be made"; }
+fi
+mkdir "$work"
+cp -a "$tree/." "$work/"
+
 check() { # what, command...
     what=$1
     shift
@@ -91,9 +109,41 @@ until at_remote; do
     sleep 0.5
 done
 echo "ok: the first file is delivered"
+
+# Whatever root types, beside the daemon and without it, the state stays its owner's.
+strangers() { find "$work/var/lib/tillsync" ! \( -user "$(owner -u)" -a -group "$(owner -g tillsync-drop)" \) -printf '%f '; }
+owner() { case $1 in -u) in_tree id -u tillsync ;; -g) in_tree getent group "$2" | cut -d: -f3 ;; esac; }
+as_root() { # command...: of tillsync, ended with 0, or with 65 (there is something to do)
+    in_tree tillsync "$@" >"$work/line.log" 2>&1 || [ $? -eq 65 ] || { cat "$work/line.log" >&2; fail "tillsync $*"; }
+    check "the state is its owner's after root's \`$*\`" same "$(strangers)" ""
+}
+printf 'source_id,name\nc3,Eve\n' >"$work/root/by-hand.csv"
+chmod 600 "$work/root/by-hand.csv"
+commands() {
+    as_root status
+    as_root todo
+    as_root files --format json
+    as_root pause
+    as_root resume
+    as_root plan /root/by-hand.csv --folder customers
+    as_root import /root/by-hand.csv --folder customers
+    as_root retry --all
+    as_root backup "/root/$1.db"
+    as_root check --online
+    as_root audit
+}
+commands beside
 kill "$daemon"
 while kill -0 "$daemon" 2>/dev/null; do sleep 0.1; done
 rm "$work/usr/local/bin/systemctl"
+commands alone
+as_root sync
+mv "$work/var/lib/tillsync" "$work/var/lib/kept"
+in_tree install -d -m 0700 -o tillsync -g tillsync-drop /var/lib/tillsync
+as_root restore /root/alone.db
+as_root status
+rm -r "$work/var/lib/tillsync"
+mv "$work/var/lib/kept" "$work/var/lib/tillsync"
 records() { in_tree tillsync changes --format csv | sort; }
 before=$(records)
 check "the store is not empty" test -n "$before"

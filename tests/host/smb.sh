@@ -3,11 +3,12 @@
 #   tests/host/smb.sh [TILLSYNC]     default: target/debug/tillsync
 # Runs as root; needs smbd, smbclient, setpriv, curl, python3. User and group are made in a mount
 # namespace of its own, so that nothing of this host changes; whatever it starts lives in a process
-# namespace of its own, and ends with it, however it ends.
+# namespace of its own, and ends with it, however it ends. Ends with 77 where namespaces are forbidden.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 program=$(readlink -f "${1:-$here/../../target/debug/tillsync}")
 if [ "${IN_NAMESPACE:-}" != yes ]; then
+  unshare --mount --pid --fork --mount-proc true || { echo "no namespaces of one's own here" >&2; exit 77; }
   IN_NAMESPACE=yes exec unshare --mount --propagation private --pid --fork --kill-child=TERM --mount-proc \
     "$here/$(basename "$0")" "$program"
 fi
