@@ -11,6 +11,7 @@ use crate::store::{self, Store, integrity};
 
 /// Opens the store as its daemon; the lock is held. Also whether the last one ended cleanly.
 pub fn open(state_dir: &Path) -> Result<(Store, bool), Error> {
+    integrity::sweep(state_dir);
     let opened = (|| {
         let store = Store::open(state_dir)?;
         let clean = store.begin_work()?;

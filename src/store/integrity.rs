@@ -16,6 +16,13 @@ use super::{DATABASE, Error, Result, Store, meta};
 /// Follows the database's name, and stands before the time.
 const ASIDE: &str = ".damaged-";
 
+/// What a database is called until it is whole: this, the number of the process that makes it, and which
+/// of its databases it is.
+const NEW: &str = ".tillsync.db.new-";
+
+/// A process that makes one is done with it by then; one of the same number is another.
+const MADE_WITHIN: std::time::Duration = std::time::Duration::from_secs(86_400);
+
 /// Under this name the store keeps that somebody works on it: whoever finds it was not stopped cleanly.
 const AT_WORK: &str = "at_work";
 
@@ -129,7 +136,7 @@ pub(super) fn refuse_beside_aside(state_dir: &Path) -> Result<()> {
 pub(super) fn create(state_dir: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<bool> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let new = state_dir.join(format!(".{DATABASE}.new-{}-{number}", std::process::id()));
+    let new = state_dir.join(format!("{NEW}{}-{number}", std::process::id()));
     let path = state_dir.join(DATABASE);
     let made = fill(&new).and_then(|()| {
         let synced = std::fs::File::open(&new).and_then(|file| file.sync_all());
@@ -153,7 +160,37 @@ pub(super) fn create(state_dir: &Path, fill: impl FnOnce(&Path) -> Result<()>) -
     made
 }
 
-fn rename_new(from: &Path, to: &Path) -> std::result::Result<(), Errno> {
+/// Takes away what a process left that was killed while it made a database, or restored one, with what
+/// SQLite put beside it. To be called by who holds the state's lock, before it opens the store.
+pub fn sweep(state_dir: &Path) {
+    let Ok(entries) = std::fs::read_dir(state_dir) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let maker = name.to_str().and_then(|name| name.strip_prefix(NEW));
+        let Some((maker, _)) = maker.and_then(|rest| rest.split_once('-')) else {
+            continue;
+        };
+        let old = entry.metadata().and_then(|file| file.modified());
+        let old = old.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > MADE_WITHIN));
+        if old || !is_at_work(maker) {
+            // What cannot be taken away is in nobody's way.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether another process of this number lives.
+fn is_at_work(pid: &str) -> bool {
+    let pid = pid.parse().ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| {
+        pid != rustix::process::getpid()
+            && rustix::process::test_kill_process(pid) != Err(Errno::SRCH)
+    })
+}
+
+pub(super) fn rename_new(from: &Path, to: &Path) -> std::result::Result<(), Errno> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // Not every file system can do it in one step; the state directory is ours alone.
         Err(Errno::INVAL | Errno::NOSYS) if !to.exists() => rustix::fs::rename(from, to),
@@ -162,7 +199,7 @@ fn rename_new(from: &Path, to: &Path) -> std::result::Result<(), Errno> {
     }
 }
 
-fn sync_dir(dir: &Path) -> Result<()> {
+pub(super) fn sync_dir(dir: &Path) -> Result<()> {
     let synced = std::fs::File::open(dir).and_then(|dir| dir.sync_all());
     synced.map_err(|error| Error::Broken(format!("{}: {error}", dir.display())))
 }

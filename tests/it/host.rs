@@ -112,6 +112,57 @@ fn after_an_unclean_stop_damage_in_the_middle_is_found_and_the_daemon_ends() {
     assert!(!database.exists());
 }
 
+/// What stands in a folder under a hidden name.
+fn hidden(shop: &Shop, folder: &str) -> Vec<String> {
+    let mut names = shop.listing(&shop.path(folder));
+    names.retain(|name| name.starts_with('.'));
+    names
+}
+
+#[test]
+fn what_a_killed_restore_or_backup_leaves_is_no_database_and_goes() {
+    let shop = Shop::new();
+    filled(&shop);
+    let copy = shop.path("copy.db");
+    let copy = copy.to_str().unwrap();
+    assert!(shop.run(&["backup", copy]).status.success());
+    // Killed as soon as its unfinished file is seen, until one is left.
+    let killed = |args: &[&str], folder: &str, made: &str| {
+        wait("a command is killed in its middle", || {
+            let _ = fs::remove_file(made);
+            let mut command = shop.command(args);
+            let mut child = command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap();
+            while child.try_wait().unwrap().is_none() && hidden(&shop, folder).is_empty() {}
+            let _ = child.kill();
+            (!child.wait().unwrap().success() && !hidden(&shop, folder).is_empty()).then_some(())
+        });
+    };
+    fs::create_dir(shop.path("stick")).unwrap();
+    let second = shop.path("stick/second.db");
+    let second = second.to_str().unwrap();
+    killed(&["backup", second], "stick", second);
+    assert!(!fs::exists(second).unwrap(), "a part of a copy has no name");
+    assert!(shop.run(&["backup", second]).status.success());
+    assert_eq!(hidden(&shop, "stick"), [""; 0]);
+
+    fs::remove_dir_all(shop.path("state")).unwrap();
+    fs::create_dir(shop.path("state")).unwrap();
+    let database = shop.path("state/tillsync.db");
+    killed(&["restore", copy], "state", database.to_str().unwrap());
+    assert!(!database.exists());
+    // One that is being made now is not ours to take away.
+    let alive = format!(".tillsync.db.new-{}-0", std::process::id());
+    fs::write(shop.path("state").join(&alive), b"").unwrap();
+    assert!(shop.run(&["restore", second]).status.success());
+    assert!(shop.run(&["sync", "--no-deliver"]).status.success());
+    assert_eq!(hidden(&shop, "state"), [alive]);
+    assert_eq!(shop.json(&["status"])["stored"]["customers"], 3_000);
+}
+
 /// The daemon as systemd starts it: the very process that it made.
 fn by_systemd(shop: &Shop) -> Running {
     let log = fs::File::create(shop.path("daemon.log")).unwrap();
