@@ -45,6 +45,8 @@ check() { # what, command...
 same() { [ "$1" = "$2" ] || { echo "expected: $2, found: $1" >&2; false; }; }
 rights() { in_tree stat -c '%a %U:%G' "$1"; }
 
+# Between apt's questions and its answers stands nobody.
+echo 'APT::Get::Assume-Yes "true"; APT::Install-Recommends "false";' >"$work/etc/apt/apt.conf.d/99answers"
 cp "$old" "$work/old.deb"
 cp "$new" "$work/new.deb"
 
@@ -74,41 +76,62 @@ cat >"$work/usr/local/bin/editor" <<END
 #!/bin/sh
 sed -i 's|^# url = .*|url = "$url"|; s|^# settle = .*|settle = "1s"|; s|^# listen = .*|listen = ""|' "\$1"
 END
-cat >"$work/usr/local/bin/systemctl" <<'END'
+cat >"$made/systemctl" <<'END'
 #!/bin/sh
 unit=/usr/lib/systemd/system/tillsync.service
 of() { sed -n "s/^$1=//p" $unit; }
-[ "$*" = "enable --now tillsync" ] || { echo "not expected: systemctl $*" >&2; exit 1; }
-setpriv --reuid "$(of User)" --regid "$(of Group)" --init-groups $(of ExecStart) >/daemon.log 2>&1 &
-echo $! >/daemon.pid
+case "$*" in
+"enable --now tillsync")
+    setpriv --reuid "$(of User)" --regid "$(of Group)" --init-groups $(of ExecStart) >>/daemon.log 2>&1 &
+    echo $! >/daemon.pid
+    ;;
+"disable --now tillsync")
+    kill "$(cat /daemon.pid)"
+    while kill -0 "$(cat /daemon.pid)" 2>/dev/null; do sleep 0.1; done
+    ;;
+*)
+    echo "not expected: systemctl $*" >&2
+    exit 1
+    ;;
+esac
 END
-chmod 755 "$work/usr/local/bin/editor" "$work/usr/local/bin/systemctl"
+chmod 755 "$work/usr/local/bin/editor" "$made/systemctl"
+with_systemctl() { cp "$made/systemctl" "$work/usr/local/bin/systemctl"; }
+with_systemctl
 printf 'source_id,name\nc1,Ann\nc2,Bob\n' >"$work/customers.csv"
-sed -n '/^## Set it up for real/,/^## /p' "$here/../README.md" | sed -n '/^```sh/,/^```/p' | sed '/^```/d' >"$work/lines"
-check "README has the lines" grep -q '^tillsync login' "$work/lines"
-while read -r line; do
-    case $line in
-    "apt install "*) continue ;;
-    "tillsync login"*) line="printf 'app-id\napp-token\n' | tillsync login --stdin" ;;
-    esac
-    in_tree sh -c "cd / && $line" </dev/null >"$work/line.log" 2>&1 || { cat "$work/line.log" "$work/daemon.log" >&2; fail "README: $line"; }
-    echo "ok: $line"
-done <"$work/lines"
-daemon=$(cat "$work/daemon.pid")
-at_remote() {
-    python3 - "$url" <<'END'
+# readme FROM TO N: the N-th block of commands between two lines of README, into a file.
+readme() { sed -n "/^$1/,/^$2/p" "$here/../README.md" | awk -v n="$3" '/^```sh/ { b++; next } /^```/ { i = b; next } b == n && i < n'; }
+type_lines() { # file: one line after another, as a person at this host types them
+    while read -r line; do
+        case $line in
+        "tillsync login"*) line="printf 'app-id\napp-token\n' | tillsync login --stdin" ;;
+        "tillsync rebind"*) line="tillsync rebind --yes" ;;
+        esac
+        in_tree sh -c "cd / && $line" </dev/null >"$work/line.log" 2>&1 || { cat "$work/line.log" "$work/daemon.log" >&2; fail "README: $line"; }
+        echo "ok: $line"
+    done <"$1"
+    daemon=$(cat "$work/daemon.pid")
+}
+readme '## Set it up for real' '### Shares' 1 | grep -v '^apt install' >"$made/lines"
+check "README has the lines" grep -q '^tillsync login' "$made/lines"
+type_lines "$made/lines"
+at_remote() { # how many customers
+    python3 - "$url" "$1" <<'END'
 import json, sys, urllib.request
 ask = urllib.request.Request(sys.argv[1] + "/v1/customers?limit=10", headers={"X-App-Id": "app-id", "X-App-Token": "app-token"})
-sys.exit(0 if json.load(urllib.request.urlopen(ask))["total"] == 2 else 1)
+sys.exit(0 if json.load(urllib.request.urlopen(ask))["total"] == int(sys.argv[2]) else 1)
 END
 }
-tries=0
-until at_remote; do
-    tries=$((tries + 1))
-    [ $tries -lt 120 ] || { cat "$work/daemon.log" >&2; fail "the first file is delivered"; }
-    sleep 0.5
-done
-echo "ok: the first file is delivered"
+await_remote() { # what, how many customers
+    tries=0
+    until at_remote "$2"; do
+        tries=$((tries + 1))
+        [ $tries -lt 120 ] || { cat "$work/daemon.log" >&2; fail "$1"; }
+        sleep 0.5
+    done
+    echo "ok: $1"
+}
+await_remote "the first file is delivered" 2
 
 # Whatever root types, beside the daemon and without it, the state stays its owner's.
 strangers() { find "$work/var/lib/tillsync" ! \( -user "$(owner -u)" -a -group "$(owner -g tillsync-drop)" \) -printf '%f '; }
@@ -170,4 +193,31 @@ check "a purge says where it is" grep -q /var/lib/tillsync "$work/purge.log"
 in_tree dpkg -i /new.deb >/dev/null 2>&1 || fail "install again"
 check "installed again, it finds everything" all_kept
 check "and every record again" same "$(records)" "$before"
+
+# To a new box, by README's lines.
+rm "$work/srv/drop/customers/kept.csv"
+with_systemctl
+in_tree systemctl enable --now tillsync
+mkdir -p "$work/media/stick"
+readme '### To a new box' '## Years' 1 >"$made/old-box"
+readme '### To a new box' '## Years' 2 >"$made/new-box"
+check "README has the lines for the old box" grep -q '^tillsync backup' "$made/old-box"
+check "and for the new one" grep -q '^tillsync restore' "$made/new-box"
+type_lines "$made/old-box"
+before=$(records)
+old_box=$work
+work=$made/new
+mkdir "$work"
+cp -a "$tree/." "$work/"
+cp "$old_box/etc/apt/apt.conf.d/99answers" "$work/etc/apt/apt.conf.d/"
+cp "$new" "$work/tillsync_new.deb"
+with_systemctl
+mkdir -p "$work/media/stick"
+cp "$old_box"/media/stick/* "$work/media/stick/"
+type_lines "$made/new-box"
+check "the new box has every record" same "$(records)" "$before"
+check "and its rights" same "$(strangers)" ""
+check "files dropped before stand in its archive" sh -c "ls '$work'/srv/drop/customers/archive/*-customers.csv >/dev/null"
+printf 'source_id,name\nc4,Kim\n' >"$work/srv/drop/customers/.next" && mv "$work/srv/drop/customers/.next" "$work/srv/drop/customers/next.csv"
+await_remote "a file dropped there is delivered" 4
 echo "all well"
