@@ -42,9 +42,22 @@ impl Store {
     }
 }
 
+/// How thoroughly the database is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// That its pages are whole.
+    Pages,
+    /// Also that each index names what its table holds: some times as long.
+    Indexes,
+}
+
 /// Reads all of the database and says what is damaged; `None`: nothing. One table after another: while
 /// it is read, the log of writes cannot begin anew.
-pub fn fault(c: &Connection) -> Result<Option<String>> {
+pub fn fault(c: &Connection, depth: Depth) -> Result<Option<String>> {
+    let check = match depth {
+        Depth::Pages => "quick_check",
+        Depth::Indexes => "integrity_check",
+    };
     let tables: Vec<String> = c
         .prepare(
             "SELECT name FROM sqlite_schema WHERE type = 'table' UNION ALL SELECT 'sqlite_schema'",
@@ -55,9 +68,7 @@ pub fn fault(c: &Connection) -> Result<Option<String>> {
         })?;
     for table in tables {
         let found: rusqlite::Result<String> =
-            c.query_row(&format!("PRAGMA quick_check({table})"), [], |row| {
-                row.get(0)
-            });
+            c.query_row(&format!("PRAGMA {check}({table})"), [], |row| row.get(0));
         match found.map_err(Error::from) {
             Ok(found) if found == "ok" => {}
             // Its first line names the tree, the others pages: never a cell.
@@ -243,7 +254,7 @@ mod tests {
         damage(&mut bytes);
         std::fs::write(&path, &bytes).unwrap();
         let fault = match Store::open(dir.path()) {
-            Ok(store) => fault(&store.reader().unwrap()).unwrap(),
+            Ok(store) => fault(&store.reader().unwrap(), Depth::Pages).unwrap(),
             Err(Error::Damaged(why)) => Some(why),
             Err(other) => panic!("{other}"),
         };
