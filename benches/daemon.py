@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What a host sees of the daemon: start, one small file, many customers, idle.
+"""What a host sees of the daemon: start, one small file, many customers, idle, a million records.
 
     cargo build --release && python3 benches/daemon.py
 
 Prints each figure beside its bound (status 1 if one is missed). Everything happens on loopback and in
 a temporary folder; bounds are for an otherwise idle machine.
 """
-import json, os, pathlib, resource, signal, socket, sqlite3, subprocess, sys, tempfile, time, urllib.request
+import http.client, json, os, pathlib, shutil, signal, socket, sqlite3, statistics, subprocess, sys, tempfile, time, urllib.request
 
 BINARY = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "target/release/tillsync").resolve()
 missed = []
@@ -28,6 +28,9 @@ class Shop:
             (self.dir / name).write_text(text)
             (self.dir / name).chmod(0o600)
         (self.dir / "customers").mkdir()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
         self.config = self.dir / "tillsync.toml"
         self.config.write_text(f'''
 state_dir = "{self.dir}/state"
@@ -41,7 +44,7 @@ path = "{self.dir}/customers"
 kind = "customers"
 settle = "1s"
 [local]
-listen = ""
+listen = "127.0.0.1:{self.port}"
 ''')
 
     def post(self, path, body):
@@ -90,6 +93,30 @@ listen = ""
             total += int(line.split()[1])
         return total
 
+    def peak_mib(self):
+        status = pathlib.Path(f"/proc/{self.daemon.pid}/status").read_text()
+        return int(next(l for l in status.splitlines() if l.startswith("VmHWM")).split()[1]) / 1024
+
+    def view_ms(self, path, times=50):
+        """The median of some views, each by a connection of its own."""
+        taken = []
+        for _ in range(times):
+            begun = time.monotonic()
+            connection = http.client.HTTPConnection("127.0.0.1", self.port)
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200, answer.status
+            taken.append((time.monotonic() - begun) * 1000)
+        return statistics.median(taken)
+
+    def command(self, *args):
+        subprocess.run([BINARY, *args, "--config", self.config], check=True, stdout=subprocess.DEVNULL)
+
+    def kill(self):
+        self.daemon.kill()
+        self.daemon.wait()
+
     def stop(self):
         self.daemon.send_signal(signal.SIGTERM)
         begun = time.monotonic()
@@ -99,6 +126,7 @@ listen = ""
 
     def end(self):
         self.standin.kill()
+        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 STORED = "SELECT count(*) FROM file WHERE state = 'stored'"
@@ -126,14 +154,27 @@ shop.drop("many.csv", text)
 shop.until(STORED, 3)
 shop.until("SELECT count(*) FROM pending", 0)
 say("100,000 new customers, dropped to acknowledged", time.monotonic() - begun, 3, "s")
-print(f"     peak memory {int(next(l for l in pathlib.Path(f'/proc/{shop.daemon.pid}/status').read_text().splitlines() if l.startswith('VmHWM')).split()[1]) / 1024:.1f} MiB")
+print(f"     peak memory {shop.peak_mib():.1f} MiB")
 say("SIGTERM", shop.stop(), 5, "s")
 say("ready on a store of 100,000", shop.start() * 1000, 100, "ms")
-time.sleep(3)  # start-up's own work is over
+time.sleep(20)  # start-up's own work is over, the first pass of [retention], too
 before = shop.switches()
 time.sleep(20)
 say("wake-ups of an idle daemon in 20 s", shop.switches() - before, 8, "")
 say("memory of an idle daemon", shop.rss_mib(), 20, "MiB")
+# A million records, none of them sent, and a stop that was not clean: all of it is looked at again,
+# beside the start.
+shop.command("pause")
+shop.drop("million.csv", rows(0, 1_000_000))
+shop.until(STORED, 4, patience=300)
+shop.kill()
+say("ready on a store of a million, after kill -9", shop.start() * 1000, 100, "ms")
+say("a page view with a million records, while all is looked at", shop.view_ms("/", 10), 50, "ms")
+time.sleep(30)  # start-up's own work is over
+say("a page view with a million records", shop.view_ms("/"), 5, "ms")
+say("/metrics with a million records", shop.view_ms("/metrics"), 5, "ms")
+say("/healthz with a million records", shop.view_ms("/healthz"), 5, "ms")
+say("memory of a daemon that was looked at", shop.rss_mib(), 24, "MiB")
 shop.stop()
 shop.end()
 sys.exit(bool(missed))

@@ -3,6 +3,7 @@
 use super::args::Revert;
 use super::render::Listing;
 use super::{Failure, Shell, Status, now, open_for_writing, wake};
+use crate::status::words::count;
 use crate::store::{FileState, Left};
 
 const COLUMNS: &[&str] = &["kind", "key", "why"];
@@ -10,22 +11,22 @@ const COLUMNS: &[&str] = &["kind", "key", "why"];
 pub fn run(args: &Revert, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let config = shell.load_config()?;
     let store = open_for_writing(&config)?;
-    match store.file(args.id)?.map(|file| file.state) {
-        Some(FileState::Stored) => {}
-        Some(state) => {
+    let brought = match store.file(args.id)? {
+        Some(file) if file.state == FileState::Stored => file.new + file.changed + file.deleted,
+        Some(file) => {
             return Err(Failure::Data(format!(
                 "file {} is {}: only what a stored file changed can be taken back",
                 args.id,
-                state.name()
+                file.state.name()
             )));
         }
         None => {
             return Err(Failure::Data(format!(
-                "there is no file {}\n`tillsync files` lists the files.",
+                "there is no file {}, or the log knows it no more ([retention] log)\n`tillsync files` lists the files.",
                 args.id
             )));
         }
-    }
+    };
     let limit = args.listed.limit.unwrap_or(usize::MAX);
     let mut left = Listing::new(COLUMNS);
     let would = store.revert(args.id, true, now(), |kind, key, why| {
@@ -41,6 +42,13 @@ pub fn run(args: &Revert, shell: &mut Shell<'_>) -> Result<Status, Failure> {
         "file {}: {} records would be set back, {} deleted (also at the remote), {} left as they are",
         args.id, would.set_back, would.deleted, would.left
     ));
+    let known = would.set_back + would.deleted + would.left;
+    if let Some(gone) = brought.checked_sub(known).filter(|gone| *gone > 0) {
+        shell.note(&format!(
+            "{} of this file's stand in the log no more ([retention] log): what they were before is not known, and they stay as they are",
+            count(gone, "change", "changes")
+        ));
+    }
     // Also when nothing is left: a script that asked for JSON gets an array.
     shell.show(&left, args.listed.format)?;
     if args.dry_run || !shell.confirm("Take back what this file changed?", args.consent)? {

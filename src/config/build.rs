@@ -145,7 +145,7 @@ impl Builder<'_> {
         let open = local
             .listen
             .is_some_and(|address| !address.ip().is_loopback());
-        if open && !table.entries.mentioned.contains("password_file") {
+        if open && !table.entries.mentioned.contains_key("password_file") {
             self.error(
                 table.place("listen"),
                 "`local.listen` lets other hosts see the page, and no `password_file` is set",

@@ -64,7 +64,7 @@ impl Builder<'_> {
     /// `None`: the path is missing or wrong.
     pub fn name_and_path(&mut self, table: &Table<'_>) -> Option<(String, PathBuf)> {
         for name in ["path", "kind"] {
-            if !table.entries.mentioned.contains(name) && !self.broken {
+            if !table.entries.mentioned.contains_key(name) && !self.broken {
                 let Worth::Required(example) = table.known(name).worth else {
                     continue;
                 };

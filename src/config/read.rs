@@ -50,8 +50,8 @@ pub struct Found {
 #[derive(Clone, Debug, Default)]
 pub struct Entries {
     pub found: BTreeMap<&'static str, Found>,
-    /// Also those whose value was wrong.
-    pub mentioned: BTreeSet<&'static str>,
+    /// Also those whose value was wrong: in which file, and where.
+    pub mentioned: BTreeMap<&'static str, (usize, Span)>,
     /// File and place of a folder's header.
     pub header: Option<(usize, Span)>,
 }
@@ -190,8 +190,8 @@ impl Reader<'_> {
                 file,
                 showing: showing(known),
             };
-            if let Some(first) = entries.found.get(known.name) {
-                let first = self.files[first.file].place(first.key_span.clone(), Showing::Masked);
+            if let Some((first, span)) = entries.mentioned.get(known.name) {
+                let first = self.files[*first].place(span.clone(), Showing::Masked);
                 self.fault(
                     &at,
                     key.span(),
@@ -200,7 +200,7 @@ impl Reader<'_> {
                 );
                 continue;
             }
-            entries.mentioned.insert(known.name);
+            entries.mentioned.insert(known.name, (file, key.span()));
             let (read, faults) = value::read(known.ty, value);
             for fault in faults {
                 let message = format!("`{}` {}", known.path(), fault.message);

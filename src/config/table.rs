@@ -59,7 +59,7 @@ pub fn places(raw: &Raw, folders: &[Table<'_>], files: &[File]) -> Places {
         }
         let faulty = entries
             .mentioned
-            .iter()
+            .keys()
             .filter(|name| !entries.found.contains_key(*name));
         places.faulty.extend(faulty.map(|name| (*section, *name)));
     }

@@ -863,6 +863,20 @@ fn a_key_set_twice_names_both_places() {
 }
 
 #[test]
+fn a_second_value_is_said_also_where_the_first_is_bad() {
+    let dir = written(
+        "store = \"\"\nstate_dir = 7\n",
+        &[("a.toml", "state_dir = \"/b\"\n")],
+    );
+    let said = loaded(&dir).unwrap_err();
+    assert!(
+        said.contains("a.toml:1:1: `state_dir` is set twice")
+            && said.contains("first in HERE/tillsync.toml:2"),
+        "{said}"
+    );
+}
+
+#[test]
 fn files_that_cannot_be_read_are_said() {
     let dir = written("", &[]);
     fs::write(dir.path().join("tillsync.toml"), b"store = \"a\"\n# \xff\n").unwrap();

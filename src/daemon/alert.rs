@@ -82,6 +82,13 @@ impl Memory {
             .unwrap_or_default()
     }
 
+    /// What another memory holds is now known and queued here, too.
+    pub fn take_over(&mut self, other: Memory) {
+        self.open.extend(other.open);
+        self.command.alerts.extend(other.command.alerts);
+        self.webhook.alerts.extend(other.webhook.alerts);
+    }
+
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("texts and numbers have a JSON form")
     }

@@ -1,4 +1,5 @@
-//! `[retention]`: what is old is let go, in small steps beside the daemon's work.
+//! `[retention]`: what is old is let go, in small steps beside the daemon's work. Once a week all of the
+//! database is looked at.
 //!
 //! On a thread of its own that sleeps between its passes. What may go is the store's and the folders'
 //! rule; here stand when, and whether the clock can be believed. A pass that fails (a full disk, a busy
@@ -12,6 +13,7 @@ use super::now;
 use crate::config::{After, Config};
 use crate::folder::archive::own_folder_there;
 use crate::folder::{self, ARCHIVE, REJECTS, scan, thin};
+use crate::store::integrity::{self, Depth};
 use crate::store::thin::{Old, Pass};
 use crate::store::{self, Store};
 
@@ -41,6 +43,10 @@ const REQUESTS_CYCLE_MS: i64 = 32 * 86_400_000;
 const LAST: &str = "retention_last";
 const DOUBTED: &str = "retention_doubted";
 
+/// Under this name the store keeps when all of it was looked at.
+const LOOKED: &str = "integrity_last";
+const LOOK_EVERY_MS: i64 = 7 * 86_400_000;
+
 /// A clock that says that so much time has passed since the last pass is believed after a day.
 const LEAP_MS: i64 = 400 * 86_400_000;
 const BELIEVED_AFTER_MS: i64 = 86_400_000;
@@ -51,6 +57,8 @@ pub struct Sources {
     pub store: Store,
     /// Whether a file is being read.
     pub busy: Box<dyn Fn() -> bool + Send>,
+    /// Told what is damaged.
+    pub damaged: Box<dyn Fn(String) + Send>,
 }
 
 pub fn start(sources: Sources) -> std::io::Result<Beside> {
@@ -70,6 +78,9 @@ pub fn start(sources: Sources) -> std::io::Result<Beside> {
             if let Err(error) = pass(&config, &sources.store, now(), &mut pause) {
                 tracing::debug!(%error, "old entries stay until the next pass");
             }
+            if !(sources.busy)() {
+                look(&sources.store, now(), &sources.damaged);
+            }
             wait = every(&config);
         }
     })
@@ -87,6 +98,29 @@ impl Sources {
 fn every(config: &Config) -> Duration {
     let retention = &config.retention;
     (retention.archive.min(retention.log) / 2).clamp(EVERY_MIN, EVERY)
+}
+
+/// Looks at all of the database if that was not done for a week: a disk can spoil what nobody reads. The
+/// first time is a week after the first start.
+fn look(store: &Store, now: i64, damaged: &dyn Fn(String)) {
+    let looked = (|| {
+        // A time ahead of us is of a clock that was wrong.
+        let last = store.integer(LOOKED)?.map(|last| last.min(now));
+        if last.is_none_or(|last| now - last >= LOOK_EVERY_MS) {
+            store.set_integer(LOOKED, now)?;
+        }
+        match last {
+            Some(last) if now - last >= LOOK_EVERY_MS => {
+                integrity::fault(&store.reader()?, Depth::Indexes)
+            }
+            _ => Ok(None),
+        }
+    })();
+    match looked {
+        Ok(None) => {}
+        Ok(Some(why)) | Err(store::Error::Damaged(why)) => damaged(why),
+        Err(error) => tracing::debug!(%error, "the database was not looked at as a whole"),
+    }
 }
 
 /// One pass without a daemon, as far as it comes in this time.
@@ -195,7 +229,14 @@ fn thin_folders(
             let Ok(Some(own)) = own_folder_there(&place, name) else {
                 continue;
             };
-            loop {
+            let old = match thin::old(&own, before) {
+                Ok(old) => old,
+                Err(error) => {
+                    tracing::debug!(folder = %folder.name, %error, "old files stay in {name}/");
+                    continue;
+                }
+            };
+            for some in old.chunks(FILES_AT_ONCE) {
                 if !pause() {
                     return Ok(files);
                 }
@@ -204,13 +245,8 @@ fn thin_folders(
                     open.iter()
                         .any(|row| (row.device, row.inode) == (device, inode))
                 };
-                match thin::thin(&own, before, FILES_AT_ONCE, &busy) {
-                    Ok(gone) => {
-                        files += gone;
-                        if gone < FILES_AT_ONCE {
-                            break;
-                        }
-                    }
+                match thin::remove(&own, some, &busy) {
+                    Ok(gone) => files += gone,
                     Err(error) => {
                         tracing::debug!(folder = %folder.name, %error, "old files stay in {name}/");
                         break;
@@ -283,6 +319,34 @@ mod tests {
         stage.store = Store::open(&stage.config.state_dir).unwrap();
         stage.pass(now + 2 * DAY);
         assert_eq!((stage.files("archive"), stage.files("rejects")), (1, 1));
+    }
+
+    #[test]
+    fn once_a_week_a_damaged_index_is_found() {
+        let stage = stage();
+        let found = std::cell::RefCell::new(Vec::new());
+        let look = |now| {
+            look(&stage.store, now, &|why| found.borrow_mut().push(why));
+            found.borrow().len()
+        };
+        let now = 1_795_564_800_000;
+        assert_eq!(look(now), 0);
+        // An index that lacks a row: each page is whole, and only the thorough look sees it.
+        let spoil = |c: &store::Connection| {
+            c.execute_batch(
+                "CREATE TABLE t (a, b); CREATE INDEX i ON t (a); INSERT INTO t VALUES (1, 2);
+                 PRAGMA writable_schema = ON;
+                 UPDATE sqlite_schema SET sql = 'CREATE INDEX i ON t (b)' WHERE name = 'i';
+                 PRAGMA writable_schema = RESET;",
+            )
+        };
+        let c = store::Connection::open(stage.store.path()).unwrap();
+        spoil(&c).unwrap();
+        assert_eq!(integrity::fault(&c, Depth::Pages).unwrap(), None);
+        assert_eq!(look(now + 6 * DAY), 0);
+        assert_eq!(look(now + 7 * DAY), 1);
+        assert_eq!(look(now + 8 * DAY), 1);
+        assert_eq!(look(now + 14 * DAY), 2);
     }
 
     #[test]

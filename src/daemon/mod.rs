@@ -13,6 +13,7 @@ pub mod look;
 pub mod online;
 pub mod parts;
 pub mod project;
+mod standby;
 mod sync;
 pub mod systemd;
 pub mod tell;
@@ -180,8 +181,18 @@ pub type Reloaded = Option<Result<Config, crate::config::Problems>>;
 
 /// The daemon: until a signal ends it. `reload` reads the configuration again at SIGHUP.
 pub fn run(config: Config, reload: &dyn Fn() -> Reloaded) -> Result<(), Error> {
+    let begun = Instant::now();
     let (events, received) = mpsc::channel();
-    Daemon::start(config, events, received)?.run(reload)
+    let started = Daemon::start(config.clone(), events, received);
+    match started.and_then(|daemon| daemon.run(reload)) {
+        Err(error) if standby::wanted(&error, begun.elapsed()) => {
+            match standby::stand_by(&config, &error) {
+                true => Ok(()),
+                false => Err(error),
+            }
+        }
+        result => result,
+    }
 }
 
 struct Daemon {
@@ -203,6 +214,7 @@ impl Daemon {
     ) -> Result<Daemon, Error> {
         let lock = take_state(&config.state_dir)?;
         let (store, clean) = whole::open(&config.state_dir)?;
+        standby::over(&config.state_dir, &store)?;
         let config = Arc::new(config);
         events::listen_to_signals(events.clone()).map_err(|error| Error::Io(error.to_string()))?;
         let commands = events::listen_to_commands(&config.state_dir, events.clone());
@@ -255,7 +267,9 @@ impl Daemon {
                 }
             }
         };
-        systemd::stopping();
+        if result.is_ok() {
+            systemd::stopping();
+        }
         self.parts.stop();
         self.drain();
         let result = match result {

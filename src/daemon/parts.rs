@@ -89,11 +89,13 @@ impl Parts {
             tz: TimeZone::system(),
         });
         let teller = teller.map_err(|error| Error::Io(error.to_string()))?;
-        let reading = intake.clone();
+        let (reading, damaged) = (intake.clone(), events.clone());
         let keeper = keep::start(keep::Sources {
             config: shared.clone(),
             store: store.clone(),
             busy: Box::new(move || reading.look().reading.is_some()),
+            // The daemon that is gone waits for nobody.
+            damaged: Box::new(move |why| drop(damaged.send(Event::Damaged(why)))),
         });
         let keeper = keeper.map_err(|error| Error::Io(error.to_string()))?;
         Ok(Parts {

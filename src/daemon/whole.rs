@@ -7,10 +7,12 @@ use std::sync::mpsc::Sender;
 
 use super::events::Event;
 use super::{Error, now, project};
-use crate::store::{self, Store, integrity};
+use crate::store::integrity::{self, Depth};
+use crate::store::{self, Store};
 
 /// Opens the store as its daemon; the lock is held. Also whether the last one ended cleanly.
 pub fn open(state_dir: &Path) -> Result<(Store, bool), Error> {
+    integrity::sweep(state_dir);
     let opened = (|| {
         let store = Store::open(state_dir)?;
         let clean = store.begin_work()?;
@@ -26,7 +28,7 @@ pub fn open(state_dir: &Path) -> Result<(Store, bool), Error> {
 
 /// Looks at all of it now, and keeps it aside if it is damaged.
 pub fn look(state_dir: &Path, store: &Store) -> Result<(), Error> {
-    match integrity::fault(&store.reader()?)? {
+    match integrity::fault(&store.reader()?, Depth::Pages)? {
         Some(_) => Err(put_aside(state_dir)),
         None => Ok(()),
     }
@@ -35,7 +37,7 @@ pub fn look(state_dir: &Path, store: &Store) -> Result<(), Error> {
 /// The same on a thread of its own; damage is an event.
 pub fn look_beside(store: &Store, events: &Sender<Event>) -> std::io::Result<()> {
     let (reader, events) = (store.reader(), events.clone());
-    let work = move || match reader.and_then(|reader| integrity::fault(&reader)) {
+    let work = move || match reader.and_then(|reader| integrity::fault(&reader, Depth::Pages)) {
         Ok(None) => tracing::debug!("the database is whole after an unclean stop"),
         // The daemon that is gone waits for nobody.
         Ok(Some(why)) => drop(events.send(Event::Damaged(why))),

@@ -3,7 +3,7 @@
 //! Their age is what their name says (`20261125T020312Z-…`, when they were taken in): times of the file
 //! itself are its producer's. What has another name was put there by somebody else, and stays.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
@@ -16,18 +16,18 @@ use super::{Result, sync};
 /// A stamp from before was given under a clock that had not been set yet: 2020-01-01, UTC milliseconds.
 const CLOCK_UNSET_BEFORE: i64 = 1_577_836_800_000;
 
-/// Removes at most `max` files from before `before` (UTC milliseconds); gives back how many. `busy` tells,
-/// by device and inode, whose life is not over.
-pub fn thin(
-    own: impl AsFd,
-    before: i64,
-    max: usize,
-    busy: &dyn Fn(u64, u64) -> bool,
-) -> Result<usize> {
-    let own = own.as_fd();
-    let mut gone = 0;
-    for entry in list(own)? {
-        let (What::File(stat), true) = (entry.what, gone < max) else {
+/// A file that is old, by its name.
+pub struct OldFile {
+    name: OsString,
+    device: u64,
+    inode: u64,
+}
+
+/// Files from before `before` (UTC milliseconds), by one listing of the folder.
+pub fn old(own: impl AsFd, before: i64) -> Result<Vec<OldFile>> {
+    let mut old = Vec::new();
+    for entry in list(own.as_fd())? {
+        let What::File(stat) = entry.what else {
             continue;
         };
         let Some(stamp) = stamped(&entry.name) else {
@@ -38,10 +38,23 @@ pub fn thin(
         } else {
             stamp
         };
-        if since >= before || busy(stat.device, stat.inode) {
-            continue;
+        if since < before {
+            old.push(OldFile {
+                name: entry.name,
+                device: stat.device,
+                inode: stat.inode,
+            });
         }
-        match rustix::fs::unlinkat(own, entry.name.as_bytes(), AtFlags::empty()) {
+    }
+    Ok(old)
+}
+
+/// Removes those whose life is over (`busy` tells of the others, by device and inode); gives back how many.
+pub fn remove(own: impl AsFd, files: &[OldFile], busy: &dyn Fn(u64, u64) -> bool) -> Result<usize> {
+    let own = own.as_fd();
+    let mut gone = 0;
+    for file in files.iter().filter(|file| !busy(file.device, file.inode)) {
+        match rustix::fs::unlinkat(own, file.name.as_bytes(), AtFlags::empty()) {
             Ok(()) => gone += 1,
             Err(Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
@@ -83,7 +96,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(name), "x").unwrap();
         let (own, _) = open_folder(dir.path()).unwrap();
-        let gone = thin(&own, BEFORE, 10, &|_, _| false).unwrap();
+        let gone = remove(&own, &old(&own, BEFORE).unwrap(), &|_, _| false).unwrap();
         assert_eq!(gone, usize::from(goes), "{name}");
         assert_eq!(dir.path().join(name).exists(), !goes, "{name}");
     }
@@ -113,11 +126,13 @@ mod tests {
         let link = dir.path().join("20250101T000000Z-link.csv");
         std::os::unix::fs::symlink("/etc/hostname", &link).unwrap();
         let (own, _) = open_folder(dir.path()).unwrap();
-        assert_eq!(thin(&own, BEFORE, 4, &|_, _| true).unwrap(), 0);
-        assert_eq!(thin(&own, BEFORE, 4, &|_, _| false).unwrap(), 4);
-        assert_eq!(thin(&own, BEFORE, 4, &|_, _| false).unwrap(), 4);
-        assert_eq!(thin(&own, BEFORE, 4, &|_, _| false).unwrap(), 2);
-        assert_eq!(thin(&own, BEFORE, 4, &|_, _| false).unwrap(), 0);
+        let files = old(&own, BEFORE).unwrap();
+        assert_eq!(files.len(), 10);
+        assert_eq!(remove(&own, &files[..4], &|_, _| true).unwrap(), 0);
+        assert_eq!(remove(&own, &files[..4], &|_, _| false).unwrap(), 4);
+        // What went meanwhile is not missed.
+        assert_eq!(remove(&own, &files, &|_, _| false).unwrap(), 6);
+        assert_eq!(old(&own, BEFORE).unwrap().len(), 0);
         assert!(link.is_symlink());
     }
 
@@ -133,7 +148,7 @@ mod tests {
             let stamp = jiff::Timestamp::from_millisecond(now).unwrap();
             let stamp = stamp.strftime("%Y%m%dT%H%M%SZ").to_string();
             std::fs::write(dir.path().join(format!("{stamp}-a.csv")), "x").unwrap();
-            thin(&own, now - 30 * DAY, 100, &|_, _| false).unwrap();
+            remove(&own, &old(&own, now - 30 * DAY).unwrap(), &|_, _| false).unwrap();
             most = most.max(std::fs::read_dir(dir.path()).unwrap().count());
         }
         assert_eq!(most, 31);

@@ -15,7 +15,9 @@ use crate::kind::Kind;
 use crate::record::{Batch, BatchRow};
 use crate::reject::Reject;
 use crate::store::Missing as Lacks;
-use crate::store::{self, Compared, Comparer, FileRow, IntakeSession, Outcome, StoreLookup};
+use crate::store::{
+    self, Compared, Comparer, FileRow, HOW_TO_ACCEPT, IntakeSession, Outcome, StoreLookup,
+};
 
 /// `max_change` is about habits; a folder with fewer records has none yet.
 const CHANGE_COUNTED_FROM: u64 = 100;
@@ -96,7 +98,7 @@ pub fn decide(concerns: &[Concern], row: &FileRow) -> Hold {
     Hold::Held {
         code: codes.join("+"),
         reason: format!(
-            "{}; nothing was changed. If that is right: tillsync accept {}",
+            "{}; nothing was changed{HOW_TO_ACCEPT}{}",
             said(concerns),
             row.id
         ),

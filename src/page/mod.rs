@@ -29,7 +29,7 @@ use guard::{Hosts, Password};
 use look::Looker;
 use view::Downloads;
 
-pub use server::{Page, start};
+pub use server::{Page, start, start_in_trouble};
 
 /// What the page is drawn from. The configuration may be replaced while it runs; where it listens,
 /// and the password, are those of its start.
@@ -40,6 +40,14 @@ pub struct Sources {
     pub daemon: Daemon,
     /// The host's zone.
     pub tz: TimeZone,
+}
+
+/// What keeps the daemon from its work, in words for a person; `remedy` may have commands in backticks.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    pub headline: String,
+    pub text: String,
+    pub remedy: String,
 }
 
 /// A rejects file larger than this is not carried by the page.
@@ -53,17 +61,25 @@ struct Site {
     sources: Sources,
     hosts: Hosts,
     password: Option<Password>,
+    /// There is no store to look at, and why.
+    trouble: Option<Trouble>,
     looker: Mutex<Looker>,
     /// `/style-<hash>.css`, so that a browser may keep it for ever.
     style_path: String,
 }
 
 impl Site {
-    fn new(sources: Sources, listen: SocketAddr, password: Option<Password>) -> Site {
+    fn new(
+        sources: Sources,
+        listen: SocketAddr,
+        password: Option<Password>,
+        trouble: Option<Trouble>,
+    ) -> Site {
         let config = sources.config();
         Site {
             hosts: Hosts::new(&config.local.hosts, listen),
             password,
+            trouble,
             looker: Mutex::new(Looker::new(&config.state_dir)),
             style_path: view::style_path(),
             sources,
@@ -87,6 +103,9 @@ impl Site {
 
     fn get(&self, path: &str) -> Response {
         match path {
+            "/" | "/metrics" | "/healthz" | "/readyz" if self.trouble.is_some() => {
+                self.in_trouble(path)
+            }
             "/" => self.status_page(),
             "/metrics" => self.metrics(),
             "/healthz" => self.healthz(),
@@ -107,6 +126,20 @@ impl Site {
                 None => plain(StatusCode::NOT_FOUND, "There is nothing here.\n"),
             },
         }
+    }
+
+    fn in_trouble(&self, path: &str) -> Response {
+        let Some(trouble) = &self.trouble else {
+            return plain(StatusCode::OK, "ok\n");
+        };
+        if path != "/" {
+            let text = format!("{}: {}\n", trouble.headline, trouble.text);
+            return plain(StatusCode::SERVICE_UNAVAILABLE, text);
+        }
+        let html = view::trouble(trouble, &self.sources.config().store);
+        let mut response = text("text/html; charset=utf-8", html.into_string());
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response
     }
 
     fn look(&self) -> store::Result<Status> {

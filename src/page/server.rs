@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::guard::Password;
 use super::metrics::Process;
-use super::{Site, Sources};
+use super::{Site, Sources, Trouble};
 
 /// Connections that are served together; others wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 64;
@@ -52,6 +52,15 @@ pub enum Error {
 
 /// Listens where the configuration says. `None`: it says not to.
 pub fn start(sources: Sources) -> Result<Option<Page>, Error> {
+    listen(sources, None)
+}
+
+/// The same with one page that says what keeps the daemon from its work.
+pub fn start_in_trouble(sources: Sources, trouble: Trouble) -> Result<Option<Page>, Error> {
+    listen(sources, Some(trouble))
+}
+
+fn listen(sources: Sources, trouble: Option<Trouble>) -> Result<Option<Page>, Error> {
     let config = sources.config();
     let Some(listen) = config.local.listen else {
         return Ok(None);
@@ -71,7 +80,7 @@ pub fn start(sources: Sources) -> Result<Option<Page>, Error> {
     let listener = TcpListener::bind(listen).map_err(fail)?;
     listener.set_nonblocking(true).map_err(fail)?;
     let address = listener.local_addr().map_err(fail)?;
-    let site = Arc::new(Site::new(sources, address, password));
+    let site = Arc::new(Site::new(sources, address, password, trouble));
     let (stop, stopped) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -6,7 +6,7 @@
 use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
 
-use super::chart;
+use super::{Trouble, chart};
 use crate::kind::Kind;
 use crate::status::facts::{Counts, Facts, Folder, FolderState, LastFile, LinkState, Sample};
 use crate::status::words::{ago, bytes, count, full, iso, list, moment, number, plain, span};
@@ -75,6 +75,36 @@ pub fn page(status: &Status, samples: &[Sample], downloads: Downloads, tz: &Time
                     (rejects(status, downloads, tz))
                 }
                 footer { (foot(status, tz)) }
+            }
+        }
+    }
+}
+
+/// The page of a daemon that cannot work: what is wrong, and what to do.
+pub fn trouble(trouble: &Trouble, store: &str) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="robots" content="noindex";
+                meta http-equiv="refresh" content=(REFRESH_S);
+                title { (trouble.headline) " · " (plain(store)) }
+                link rel="icon" type="image/svg+xml" href="/icon-needs.svg";
+                link rel="stylesheet" href=(style_path());
+            }
+            body {
+                header { span { "tillsync · " strong { (plain(store)) } } }
+                main {
+                    section.verdict.needs aria-label="How it stands" {
+                        h1 { (trouble.headline) }
+                        p { (plain(&trouble.text)) "." }
+                        p { (words(&plain(&trouble.remedy))) }
+                        p { "Until then nothing is taken in or sent; files wait in their folders, and nothing is lost. It is tried again every minute." }
+                    }
+                }
             }
         }
     }

@@ -184,6 +184,8 @@ fn text_is_plain_without_colour_and_obeys_no_name() {
         let text = render_text(&status, &paris(), false);
         assert!(!text.contains('\x1b'), "{name}");
         assert!(text.starts_with(&status.headline.text), "{name}");
+        let first = text.lines().next().unwrap_or_default();
+        assert!(first.ends_with("CET"), "times have a zone: {name}: {first}");
         assert!(
             text.lines().all(|line| !line.ends_with(' ')),
             "{name}: {text}"

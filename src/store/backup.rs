@@ -1,8 +1,8 @@
 //! A consistent copy of the database while the daemon runs, and a copy put into an empty state directory.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
@@ -19,26 +19,66 @@ pub const COPIED: &str = "backup_copied_at";
 /// Under this name a store remembers its last good backup, for `status`.
 pub const LAST: &str = "last_backup";
 
-/// Copies the database of `state_dir` to `to`, which must not exist, and checks the copy as a whole.
-/// Gives its size in bytes. A copy that fails is taken away again.
+/// Copies the database of `state_dir` to `to`, which must not exist, and checks the copy as a whole;
+/// only then it gets its name. Gives its size in bytes. A copy that fails is taken away again.
 pub fn backup(state_dir: &Path, to: &Path, now: i64) -> Result<u64> {
     let source = open(&state_dir.join(DATABASE), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     refuse_newer(&source)?;
-    // Made first, and by us alone: the copy holds what the store holds.
-    let made = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(to);
-    made.map_err(|error| Error::Open {
+    let failed = |error: std::io::Error| Error::Open {
         path: to.to_owned(),
         reason: io_reason(&error),
-    })?;
-    let copied = copy(&source, to).and_then(|()| mark_and_check(to, now));
+    };
+    if to.symlink_metadata().is_ok() {
+        return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+    }
+    let part = part(to);
+    // By us alone: the copy holds what the store holds. One that was cut off is begun anew.
+    let made = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&part);
+    let made = made.map_err(failed)?;
+    if matches!(made.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Err(Error::Open {
+            path: to.to_owned(),
+            reason: "another backup is being written there".to_owned(),
+        });
+    }
+    // What SQLite put beside one that was cut off is not of this one.
+    for suffix in ["-journal", "-wal", "-shm"] {
+        let mut beside = part.clone().into_os_string();
+        beside.push(suffix);
+        let _ = std::fs::remove_file(beside);
+    }
+    let copied = (made.set_len(0).map_err(failed))
+        .and_then(|()| copy(&source, &part))
+        .and_then(|()| mark_and_check(&part, now))
+        .and_then(|bytes| {
+            integrity::rename_new(&part, to).map_err(|error| failed(error.into()))?;
+            integrity::sync_dir(folder(to))?;
+            Ok(bytes)
+        });
     if copied.is_err() {
-        let _ = std::fs::remove_file(to);
+        let _ = std::fs::remove_file(part);
     }
     copied
+}
+
+/// What a copy is called until it is whole, checked and on the disk: hidden, beside its place.
+fn part(to: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(to.file_name().unwrap_or_default());
+    name.push(".part");
+    folder(to).join(name)
+}
+
+fn folder(to: &Path) -> &Path {
+    match to.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// Puts a copy into a state directory that has no database yet, after checking it. Nothing is sent from

@@ -128,6 +128,9 @@ pub struct StoredReject {
     pub cells: Vec<String>,
 }
 
+/// Follows the reason of a held file, before its number.
+pub const HOW_TO_ACCEPT: &str = ". If that is right: tillsync accept ";
+
 impl Store {
     /// Commits the file's arrival number; its state is `waiting`.
     pub fn arrive(&self, arrival: &Arrival, now: i64) -> Result<i64> {
@@ -197,12 +200,14 @@ impl Store {
         })
     }
 
-    /// Puts a held file away. `false`: it is not held.
+    /// Puts a held file away; its reason then tells no more how to accept it. `false`: it is not held.
     pub fn discard_file(&self, id: i64) -> Result<bool> {
         self.write(move |c| {
             let changed = c.execute(
-                "UPDATE file SET state = 'discarded' WHERE id = ?1 AND state = 'held'",
-                [id],
+                "UPDATE file SET state = 'discarded', reason = CASE instr(reason, ?2)
+                   WHEN 0 THEN reason ELSE substr(reason, 1, instr(reason, ?2) - 1) END
+                 WHERE id = ?1 AND state = 'held'",
+                params![id, HOW_TO_ACCEPT],
             )?;
             Ok(changed == 1)
         })

@@ -16,6 +16,13 @@ use super::{DATABASE, Error, Result, Store, meta};
 /// Follows the database's name, and stands before the time.
 const ASIDE: &str = ".damaged-";
 
+/// What a database is called until it is whole: this, the number of the process that makes it, and which
+/// of its databases it is.
+const NEW: &str = ".tillsync.db.new-";
+
+/// A process that makes one is done with it by then; one of the same number is another.
+const MADE_WITHIN: std::time::Duration = std::time::Duration::from_secs(86_400);
+
 /// Under this name the store keeps that somebody works on it: whoever finds it was not stopped cleanly.
 const AT_WORK: &str = "at_work";
 
@@ -35,9 +42,22 @@ impl Store {
     }
 }
 
+/// How thoroughly the database is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// That its pages are whole.
+    Pages,
+    /// Also that each index names what its table holds: some times as long.
+    Indexes,
+}
+
 /// Reads all of the database and says what is damaged; `None`: nothing. One table after another: while
 /// it is read, the log of writes cannot begin anew.
-pub fn fault(c: &Connection) -> Result<Option<String>> {
+pub fn fault(c: &Connection, depth: Depth) -> Result<Option<String>> {
+    let check = match depth {
+        Depth::Pages => "quick_check",
+        Depth::Indexes => "integrity_check",
+    };
     let tables: Vec<String> = c
         .prepare(
             "SELECT name FROM sqlite_schema WHERE type = 'table' UNION ALL SELECT 'sqlite_schema'",
@@ -48,9 +68,7 @@ pub fn fault(c: &Connection) -> Result<Option<String>> {
         })?;
     for table in tables {
         let found: rusqlite::Result<String> =
-            c.query_row(&format!("PRAGMA quick_check({table})"), [], |row| {
-                row.get(0)
-            });
+            c.query_row(&format!("PRAGMA {check}({table})"), [], |row| row.get(0));
         match found.map_err(Error::from) {
             Ok(found) if found == "ok" => {}
             // Its first line names the tree, the others pages: never a cell.
@@ -129,7 +147,7 @@ pub(super) fn refuse_beside_aside(state_dir: &Path) -> Result<()> {
 pub(super) fn create(state_dir: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<bool> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let new = state_dir.join(format!(".{DATABASE}.new-{}-{number}", std::process::id()));
+    let new = state_dir.join(format!("{NEW}{}-{number}", std::process::id()));
     let path = state_dir.join(DATABASE);
     let made = fill(&new).and_then(|()| {
         let synced = std::fs::File::open(&new).and_then(|file| file.sync_all());
@@ -153,7 +171,37 @@ pub(super) fn create(state_dir: &Path, fill: impl FnOnce(&Path) -> Result<()>) -
     made
 }
 
-fn rename_new(from: &Path, to: &Path) -> std::result::Result<(), Errno> {
+/// Takes away what a process left that was killed while it made a database, or restored one, with what
+/// SQLite put beside it. To be called by who holds the state's lock, before it opens the store.
+pub fn sweep(state_dir: &Path) {
+    let Ok(entries) = std::fs::read_dir(state_dir) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let maker = name.to_str().and_then(|name| name.strip_prefix(NEW));
+        let Some((maker, _)) = maker.and_then(|rest| rest.split_once('-')) else {
+            continue;
+        };
+        let old = entry.metadata().and_then(|file| file.modified());
+        let old = old.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > MADE_WITHIN));
+        if old || !is_at_work(maker) {
+            // What cannot be taken away is in nobody's way.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether another process of this number lives.
+fn is_at_work(pid: &str) -> bool {
+    let pid = pid.parse().ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| {
+        pid != rustix::process::getpid()
+            && rustix::process::test_kill_process(pid) != Err(Errno::SRCH)
+    })
+}
+
+pub(super) fn rename_new(from: &Path, to: &Path) -> std::result::Result<(), Errno> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // Not every file system can do it in one step; the state directory is ours alone.
         Err(Errno::INVAL | Errno::NOSYS) if !to.exists() => rustix::fs::rename(from, to),
@@ -162,7 +210,7 @@ fn rename_new(from: &Path, to: &Path) -> std::result::Result<(), Errno> {
     }
 }
 
-fn sync_dir(dir: &Path) -> Result<()> {
+pub(super) fn sync_dir(dir: &Path) -> Result<()> {
     let synced = std::fs::File::open(dir).and_then(|dir| dir.sync_all());
     synced.map_err(|error| Error::Broken(format!("{}: {error}", dir.display())))
 }
@@ -206,7 +254,7 @@ mod tests {
         damage(&mut bytes);
         std::fs::write(&path, &bytes).unwrap();
         let fault = match Store::open(dir.path()) {
-            Ok(store) => fault(&store.reader().unwrap()).unwrap(),
+            Ok(store) => fault(&store.reader().unwrap(), Depth::Pages).unwrap(),
             Err(Error::Damaged(why)) => Some(why),
             Err(other) => panic!("{other}"),
         };

@@ -1,26 +1,34 @@
 #!/usr/bin/env bash
 # A real smbd on loopback: what a Windows host does on the share that `tillsync init` describes.
 #   tests/host/smb.sh [TILLSYNC]     default: target/debug/tillsync
-# Runs as root; needs smbd, smbclient, setpriv, curl. User and group are made in a mount namespace of
-# its own, so that nothing of this host changes.
+# Runs as root; needs smbd, smbclient, setpriv, curl, python3. User and group are made in a mount
+# namespace of its own, so that nothing of this host changes; whatever it starts lives in a process
+# namespace of its own, and ends with it, however it ends. Ends with 77 where namespaces are forbidden.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 program=$(readlink -f "${1:-$here/../../target/debug/tillsync}")
 if [ "${IN_NAMESPACE:-}" != yes ]; then
-  IN_NAMESPACE=yes exec unshare --mount --propagation private "$here/$(basename "$0")" "$program"
+  unshare --mount --pid --fork --mount-proc true || { echo "no namespaces of one's own here" >&2; exit 77; }
+  IN_NAMESPACE=yes exec unshare --mount --propagation private --pid --fork --kill-child=TERM --mount-proc \
+    "$here/$(basename "$0")" "$program"
 fi
 
 work=$(mktemp -d)
 chmod 755 "$work"
-daemon='' smbd='' standin=''
 finish() {
   status=$?
-  for pid in $daemon $smbd $standin; do kill "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
+  trap - EXIT INT TERM
   if [ "$status" -ne 0 ]; then tail -n 30 "$work"/*.log >&2 || true; fi
-  rm -rf "$work"
+  # All that is left in this process namespace, smbd's own children, too; not this shell, its first.
+  kill -KILL -1 2>/dev/null || true
+  wait 2>/dev/null || true
+  umount /etc/passwd /etc/group 2>/dev/null || true
+  rm -rf "$work" || status=1
+  exit "$status"
 }
 trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
 ok() { echo "ok: $*"; }
@@ -46,7 +54,7 @@ echo 'ann:x:59802:59802::/nonexistent:/usr/sbin/nologin' >>"$work/passwd"
 printf '%s\n' 'tillsync:x:59801:' 'ann:x:59802:' 'tillsync-drop:x:59803:tillsync,ann' >>"$work/group"
 for file in passwd group; do mount --bind "$work/$file" "/etc/$file"; done
 
-"$program" standin --listen 127.0.0.1:0 >"$work/standin.log" 2>&1 & standin=$!
+"$program" standin --listen 127.0.0.1:0 >"$work/standin.log" 2>&1 &
 await "the stand-in listens" grep -q '^listening on ' "$work/standin.log"
 url=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/standin.log")
 
@@ -64,13 +72,14 @@ same "the drop folder is shared by its group" "$(stat -c '%a %U:%G' "$drop")" "2
 
 as_service() { setpriv --reuid tillsync --regid tillsync-drop --clear-groups -- "$@"; }
 tillsync() { as_service "$program" "$@" --config "$site/tillsync.toml"; }
-as_service env -C / "$program" run --config "$site/tillsync.toml" >"$work/daemon.log" 2>&1 & daemon=$!
+as_service env -C / "$program" run --config "$site/tillsync.toml" >"$work/daemon.log" 2>&1 &
 
-# smb.conf: a server of our own, and the very stanza that `init` prints.
+# smb.conf: a server of our own on a free port, and the very stanza that `init` prints.
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 mkdir -m 755 "$work/smb"
 {
   printf '[global]\n'
-  printf '   %s\n' 'server role = standalone server' 'smb ports = 44501' 'interfaces = lo' \
+  printf '   %s\n' 'server role = standalone server' "smb ports = $port" 'interfaces = lo' \
     'smb2 max write = 65536' 'smb2 max credits = 8' \
     'bind interfaces only = yes' 'load printers = no' 'disable spoolss = yes' 'log level = 1' \
     "log file = $work/smbd.log" "passdb backend = tdbsam:$work/smb/passdb.tdb"
@@ -83,8 +92,9 @@ mkdir -m 755 "$work/smb"
 grep -q 'force group = tillsync-drop' "$work/smb.conf" || fail "init prints the share's stanza"
 printf 'pass-4-ann\npass-4-ann\n' | smbpasswd -L -c "$work/smb.conf" -s -a ann >>"$work/smbpasswd.log" 2>&1 \
   || fail "smbpasswd"
-smbd --foreground --no-process-group --configfile="$work/smb.conf" </dev/null >>"$work/smbd.log" 2>&1 & smbd=$!
-smb() { smbclient //127.0.0.1/drop -p 44501 -U 'ann%pass-4-ann' -s "$work/smb.conf" -D customers -c "$1"; }
+# In a process group of its own: at its end it signals the whole group.
+setsid smbd --foreground --no-process-group --configfile="$work/smb.conf" </dev/null >>"$work/smbd.log" 2>&1 &
+smb() { smbclient //127.0.0.1/drop -p "$port" -U 'ann%pass-4-ann' -s "$work/smb.conf" -D customers -c "$1"; }
 await "smbd answers" smb ls
 
 records() { curl -fsS -H "X-App-Id: app-id" -H "X-App-Token: app-token" "$url/v1/customers?limit=1" \

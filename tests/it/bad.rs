@@ -174,6 +174,120 @@ fn a_disk_without_room_for_the_store_loses_nothing_and_goes_on_when_there_is_roo
     drop(mount);
 }
 
+/// Without a mount: a limit of this process takes no further byte of a file, as a disk that fails.
+#[test]
+fn a_disk_that_fails_ends_the_daemon_and_the_next_one_takes_up_without_a_loss() {
+    let shop = Shop::new();
+    assert!(shop.run(&["sync"]).status.success());
+    shop.drop_in("customers", "many.csv", &many(20_000));
+    let limited = "trap '' XFSZ; ulimit -f 1024; exec \"$0\" run --config \"$1\"";
+    let output = Command::new("sh")
+        .args(["-c", limited, env!("CARGO_BIN_EXE_tillsync")])
+        .arg(shop.config())
+        .output()
+        .unwrap();
+    says(&output, 74, &["cannot be read or written"]);
+    assert!(shop.path("customers/many.csv").exists());
+    let daemon = shop.daemon();
+    wait("all is delivered", || {
+        (shop.standin.holds("customers").len() == 20_000).then_some(())
+    });
+    shop.wait_delivered();
+    let files = shop.json(&["files"]);
+    assert_eq!(
+        (&files[0]["state"], &files[0]["new"]),
+        (&"stored".into(), &20_000.into())
+    );
+    daemon.signal("-TERM");
+    assert_eq!(daemon.ended(), Some(0));
+}
+
+#[test]
+fn a_log_that_takes_no_line_stops_nothing() {
+    let shop = Shop::new();
+    let full = || {
+        fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let child = shop.command(&["run"]).stdout(full()).stderr(full()).spawn();
+    let daemon = crate::shop::Running {
+        child: child.unwrap(),
+    };
+    shop.drop_in("customers", "a.csv", &many(2));
+    wait("it is delivered", || {
+        (shop.standin.holds("customers").len() == 2).then_some(())
+    });
+    daemon.signal("-TERM");
+    assert_eq!(daemon.ended(), Some(0));
+}
+
+#[test]
+fn a_drop_folder_without_room_for_rejects_is_said_and_they_are_written_when_there_is() {
+    let shop = Shop::new();
+    let folder = shop.path("customers");
+    let Some(mount) = Mount::small(&folder, "256k") else {
+        return;
+    };
+    let toml = fs::read_to_string(shop.config()).unwrap();
+    fs::write(shop.config(), toml + "[retention]\nmin_free = \"0\"\n").unwrap();
+    let daemon = shop.daemon();
+    wait("the daemon is ready", || {
+        (shop.json(&["status"])["daemon"]["running"] == true).then_some(())
+    });
+    // Rejects have all columns of their rows, and more: there is room for the file, and not for them.
+    let bad: String = (0..2_000)
+        .map(|n| format!("c-{n},Name {n},yesterday\n"))
+        .collect();
+    fs::write(
+        shop.path("bad.csv"),
+        format!("source_id,name,birthdate\n{bad}"),
+    )
+    .unwrap();
+    let size = fs::metadata(shop.path("bad.csv")).unwrap().len();
+    fs::write(
+        folder.join(".filler"),
+        vec![b'x'; (200 << 10) - size as usize],
+    )
+    .unwrap();
+    fs::copy(shop.path("bad.csv"), folder.join(".bad")).unwrap();
+    fs::rename(folder.join(".bad"), folder.join("bad.csv")).unwrap();
+    wait("it is said", || {
+        let todo = String::from_utf8_lossy(&shop.run(&["todo"]).stdout).to_lowercase();
+        (todo.contains("room") || todo.contains("full")).then_some(())
+    });
+    // Under a hidden name at most: nobody takes a part of them for the whole.
+    let shown = |name: &String| !name.starts_with('.');
+    assert!(!shop.listing(&folder.join("rejects")).iter().any(shown));
+    mount.again("size=50m");
+    crate::shop::wait_for(
+        std::time::Duration::from_secs(120),
+        "rejects are written",
+        || {
+            let names = shop.listing(&folder.join("rejects"));
+            names
+                .iter()
+                .any(|name| name.ends_with("-bad.csv.rejects.csv"))
+                .then_some(())
+        },
+    );
+    wait("it is archived", || {
+        shop.listing(&folder.join("archive"))
+            .iter()
+            .any(|n| n.ends_with("-bad.csv"))
+            .then_some(())
+    });
+    assert_eq!(shop.json(&["files"])[0]["rejected"], 2_000);
+    drop(daemon);
+    drop(mount);
+}
+
+fn many(rows: usize) -> String {
+    let rows = (0..rows).map(|n| format!("c-{n},Name {n},{n}@example.com\n"));
+    format!("source_id,name,email\n{}", rows.collect::<String>())
+}
+
 #[test]
 fn a_read_only_disk_is_said_and_ends_without_a_panic() {
     let shop = Shop::new();

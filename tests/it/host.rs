@@ -3,9 +3,9 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
-use crate::shop::{Shop, wait};
+use crate::shop::{Running, Shop, http, wait};
 
 const HEADER: &str = "source_id,name,email,metadata.note\n";
 
@@ -110,6 +110,137 @@ fn after_an_unclean_stop_damage_in_the_middle_is_found_and_the_daemon_ends() {
     assert!(log.contains("is kept as"), "{log}");
     assert!(aside(&shop).is_some());
     assert!(!database.exists());
+}
+
+/// What stands in a folder under a hidden name.
+fn hidden(shop: &Shop, folder: &str) -> Vec<String> {
+    let mut names = shop.listing(&shop.path(folder));
+    names.retain(|name| name.starts_with('.'));
+    names
+}
+
+#[test]
+fn what_a_killed_restore_or_backup_leaves_is_no_database_and_goes() {
+    let shop = Shop::new();
+    filled(&shop);
+    let copy = shop.path("copy.db");
+    let copy = copy.to_str().unwrap();
+    assert!(shop.run(&["backup", copy]).status.success());
+    // Killed as soon as its unfinished file is seen, until one is left.
+    let killed = |args: &[&str], folder: &str, made: &str| {
+        wait("a command is killed in its middle", || {
+            let _ = fs::remove_file(made);
+            let mut command = shop.command(args);
+            let mut child = command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap();
+            while child.try_wait().unwrap().is_none() && hidden(&shop, folder).is_empty() {}
+            let _ = child.kill();
+            (!child.wait().unwrap().success() && !hidden(&shop, folder).is_empty()).then_some(())
+        });
+    };
+    fs::create_dir(shop.path("stick")).unwrap();
+    let second = shop.path("stick/second.db");
+    let second = second.to_str().unwrap();
+    killed(&["backup", second], "stick", second);
+    assert!(!fs::exists(second).unwrap(), "a part of a copy has no name");
+    assert!(shop.run(&["backup", second]).status.success());
+    assert_eq!(hidden(&shop, "stick"), [""; 0]);
+
+    fs::remove_dir_all(shop.path("state")).unwrap();
+    fs::create_dir(shop.path("state")).unwrap();
+    let database = shop.path("state/tillsync.db");
+    killed(&["restore", copy], "state", database.to_str().unwrap());
+    assert!(!database.exists());
+    // One that is being made now is not ours to take away.
+    let alive = format!(".tillsync.db.new-{}-0", std::process::id());
+    fs::write(shop.path("state").join(&alive), b"").unwrap();
+    assert!(shop.run(&["restore", second]).status.success());
+    assert!(shop.run(&["sync", "--no-deliver"]).status.success());
+    assert_eq!(hidden(&shop, "state"), [alive]);
+    assert_eq!(shop.json(&["status"])["stored"]["customers"], 3_000);
+}
+
+/// The daemon as systemd starts it: the very process that it made.
+fn by_systemd(shop: &Shop) -> Running {
+    let log = fs::File::create(shop.path("daemon.log")).unwrap();
+    let child = Command::new("sh")
+        .args(["-c", "SYSTEMD_EXEC_PID=$$ exec \"$0\" run --config \"$1\""])
+        .arg(env!("CARGO_BIN_EXE_tillsync"))
+        .arg(shop.config())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn();
+    Running {
+        child: child.unwrap(),
+    }
+}
+
+#[test]
+fn under_systemd_a_damaged_store_is_said_by_page_and_alert_until_it_is_mended() {
+    let shop = Shop::new();
+    filled(&shop);
+    let copy = shop.path("copy.db");
+    assert!(
+        shop.run(&["backup", copy.to_str().unwrap()])
+            .status
+            .success()
+    );
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let told = shop.path("told");
+    let script = shop.path("tell");
+    fs::write(&script, format!("#!/bin/sh\ncat >>'{}'\n", told.display())).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let config = fs::read_to_string(shop.config()).unwrap();
+    let config = config.replace("listen = \"\"", &format!("listen = \"{address}\""));
+    let alert = format!(
+        "[alert]\ncommand = [\"{}\"]\nafter = \"0s\"\n",
+        script.display()
+    );
+    fs::write(shop.config(), config + &alert).unwrap();
+    let told = |event: &str| {
+        let text = fs::read_to_string(&told).unwrap_or_default();
+        text.matches(&format!("\"event\":\"{event}\",\"kind\":\"disk\""))
+            .count()
+    };
+    let page = || match std::net::TcpStream::connect(&address) {
+        Ok(_) => http(&address, "GET", "/", ""),
+        Err(_) => String::new(),
+    };
+    fs::write(shop.path("state/tillsync.db"), b"no database").unwrap();
+    for _ in 0..2 {
+        let daemon = by_systemd(&shop);
+        wait("the page says what is wrong", || {
+            let page = page();
+            (page.contains("The database is damaged")
+                && page.contains("<code>tillsync restore FILE</code>"))
+            .then_some(())
+        });
+        assert!(http(&address, "GET", "/healthz", "").contains("damaged"));
+        wait("it is told", || (told("begin") == 1).then_some(()));
+        daemon.signal("-TERM");
+        assert_eq!(daemon.ended(), Some(0));
+    }
+    // Mended while it stands by: systemd starts the next one at once.
+    let daemon = by_systemd(&shop);
+    wait("the page is there", || (!page().is_empty()).then_some(()));
+    let restored = shop.run(&["restore", copy.to_str().unwrap()]);
+    assert!(restored.status.success(), "{}", said(&restored));
+    assert_eq!(daemon.ended(), Some(74));
+    let daemon = by_systemd(&shop);
+    wait("that it is over is told", || {
+        (told("end") == 1).then_some(())
+    });
+    assert_eq!(told("begin"), 1);
+    assert!(page().contains("Folders"));
+    daemon.signal("-TERM");
+    assert_eq!(daemon.ended(), Some(0));
+    assert!(!shop.path("state/standby.json").exists());
 }
 
 #[test]

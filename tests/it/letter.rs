@@ -72,6 +72,34 @@ fn a_dry_revert_is_a_listing_also_when_nothing_is_left() {
 }
 
 #[test]
+fn a_revert_says_what_the_log_knows_no_more() {
+    let shop = Shop::new();
+    for (n, name) in ["Ann", "Anna", "Anne"].iter().enumerate() {
+        shop.drop_in(
+            "customers",
+            &format!("{n}.csv"),
+            &format!("source_id,name\n1,{name}\n"),
+        );
+        ends(&shop.run(&["sync"]), 0);
+    }
+    let dry = || shop.run(&["revert", "2", "--dry-run"]);
+    assert!(!err(&dry()).contains("no more"), "{}", err(&dry()));
+    let config = fs::read_to_string(shop.config()).unwrap();
+    fs::write(shop.config(), config + "[retention]\nlog = \"1s\"\n").unwrap();
+    wait("the log is thinned", || {
+        shop.run(&["sync"]);
+        let changes = shop.json(&["changes"]);
+        (changes.as_array()?.len() == 2).then_some(())
+    });
+    let said = err(&dry());
+    assert!(
+        said.contains("1 change of this file's stand in the log no more")
+            || said.contains("there is no file 2, or the log knows it no more"),
+        "{said}"
+    );
+}
+
+#[test]
 fn status_as_csv_has_a_row_a_value() {
     let shop = Shop::new();
     let status = shop.run(&["status", "--format", "csv"]);
@@ -168,6 +196,11 @@ fn sync_ends_with_65_as_long_as_a_file_is_held() {
     ends(&again, 65);
     assert!(out(&again).contains("1 file is held"), "{}", out(&again));
     ends(&shop.run(&["discard", "--file", "2"]), 0);
+    let reason = shop.json(&["files"])[0]["reason"].to_string();
+    assert!(
+        reason.contains("nothing was changed") && !reason.contains("accept"),
+        "{reason}"
+    );
     ends(&shop.run(&["sync"]), 0);
 }
 
