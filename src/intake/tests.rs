@@ -356,6 +356,38 @@ fn rejected_rows_come_back_mended() {
 }
 
 #[test]
+fn a_variation_finds_the_product_of_an_earlier_file() {
+    let mut stage = Stage::new(|folder| {
+        folder.kind = Kind::Products;
+        folder.key_prefix = "w-".into();
+    });
+    stage.take(
+        "a.csv",
+        "ID,Type,SKU,Regular price,Parent\n1,variable,TEE,,\n",
+    );
+    let row = stage.take(
+        "b.csv",
+        "ID,Type,SKU,Regular price,Parent\n2,variation,TEE-S,9,TEE\n",
+    );
+    assert_eq!((row.new, row.rejected), (1, 0));
+    // The product's code changes, and with it what is found.
+    stage.take(
+        "c.csv",
+        "ID,Type,SKU,Regular price,Parent\n1,variable,SHIRT,,\n",
+    );
+    let row = stage.take(
+        "d.csv",
+        "ID,Type,SKU,Regular price,Parent\n3,variation,x,9,TEE\n4,variation,y,9,SHIRT\n",
+    );
+    assert_eq!((row.new, row.rejected), (1, 1));
+    stage.check_records(&[
+        r#"w-1 ["SHIRT"]"#,
+        r#"w-2 [900,"w-1","TEE-S"]"#,
+        r#"w-4 [900,"w-1","y"]"#,
+    ]);
+}
+
+#[test]
 fn a_key_that_a_spreadsheet_damaged_is_rejected() {
     let mut stage = Stage::new(|_| {});
     stage.take("a.csv", "source_id,birthdate\n0042,x\n");

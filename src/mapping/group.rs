@@ -549,7 +549,7 @@ impl Reading {
             }]);
         }
         if let Some(references) = &groups.references {
-            match references.complete(record, &Head(scope.own()), &mut content) {
+            match references.complete(record, &Head(scope.own()), lookup, &mut content) {
                 Ok(true) => {}
                 Ok(false) => return Ok(Vec::new()),
                 Err(wrong) => faults.push(Fault {

@@ -28,7 +28,7 @@ use jiff::civil::Date;
 use crate::config::Folder;
 use crate::preset::Preset;
 use crate::preset::rejects::RejectsColumns;
-use crate::preset::spec::Footer;
+use crate::preset::spec::{Footer, Special};
 use crate::record::{Batch, FingerprintHasher};
 use crate::reject::Reject;
 use crate::table::{Fault, Row};
@@ -65,6 +65,10 @@ pub trait Lookup {
     fn customers_by_email(&self, email: &str) -> Vec<String>;
     /// Keys of stored SKUs with this code (their field `sku`).
     fn skus_by_code(&self, code: &str) -> Vec<String>;
+    /// Keys of stored products with this code (their `metadata.sku`); at most two are needed.
+    fn products_by_code(&self, _code: &str) -> Vec<String> {
+        Vec::new()
+    }
     /// Whether an order of this key is stored (a refund of an unknown one is rejected).
     fn knows_order(&self, _key: &str) -> bool {
         false
@@ -284,6 +288,11 @@ impl Reading {
     /// cells alone, and not which rows belong together.
     pub fn can_look_later(&self) -> bool {
         self.is_flat() && self.rejects.is_none()
+    }
+
+    /// Whether it may ask for stored products by their code.
+    pub fn asks_for_products(&self) -> bool {
+        (self.plan.special.as_ref()).is_some_and(|plan| plan.special == Special::WooParents)
     }
 
     /// Whether this row means one thing or another by what stands in other rows. Until the first such

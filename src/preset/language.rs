@@ -56,6 +56,7 @@ const TOP: &[&str] = &[
     "false",
     "masks",
     "metadata_blanks",
+    "tell_unknown",
     "blanks",
     "trim",
     "metadata_dot",
@@ -405,6 +406,7 @@ impl Reader<'_> {
         spec.false_words = self.texts(keys, "false");
         spec.masks = self.texts(keys, "masks");
         spec.metadata_blanks = self.texts(keys, "metadata_blanks");
+        spec.tell_unknown = self.flag(keys, "tell_unknown");
         spec.blanks = self.texts(keys, "blanks");
         spec.trim = self.flag(keys, "trim");
         spec.metadata_dot = self.text_at(keys, "metadata_dot");

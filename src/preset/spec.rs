@@ -31,6 +31,9 @@ pub struct Spec {
     pub likeness: Likeness,
     /// What a column that nothing names becomes.
     pub unknown_are_metadata: bool,
+    /// A column that becomes metadata by itself is told, with the nearest known name; the plain
+    /// format always does.
+    pub tell_unknown: bool,
     /// The export comes in parts: none of them is ever a full list.
     pub split: bool,
     pub signature: Signature,

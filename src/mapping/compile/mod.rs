@@ -71,6 +71,7 @@ pub(super) fn compile(
             yes: spec.true_words.iter().map(|w| w.to_lowercase()).collect(),
             no: spec.false_words.iter().map(|w| w.to_lowercase()).collect(),
         }),
+        packed: false,
     };
     let plan = compiler.plan()?;
     let columns = compiler.columns();
@@ -99,6 +100,9 @@ struct Compiler<'a> {
     doubts: Vec<Doubt>,
     notices: Vec<String>,
     words: Arc<boolean::Words>,
+    /// The header is that of packed items: it has every name that a preset gives, so which one is
+    /// filled is seen in each cell.
+    packed: bool,
 }
 
 /// A folder's own mapping of a column.

@@ -82,7 +82,7 @@ impl Compiler<'_> {
     }
 
     pub(super) fn notice_unknown(&mut self, column: usize, target: &str, kind: Kind) {
-        if self.spec.manner != Manner::Plain {
+        if self.spec.manner != Manner::Plain && !self.spec.tell_unknown {
             return;
         }
         let name = self.names[column].trim();
