@@ -33,6 +33,8 @@ pub struct Returned {
     /// Columns that are the file's own.
     own: Vec<usize>,
     decided: Option<Decided>,
+    /// See `Kept::key`.
+    key: Option<String>,
     keys: HashMap<u64, String>,
 }
 
@@ -95,15 +97,17 @@ impl Returned {
                 Ok::<(), Refusal>(())
             })?;
         }
-        let (mut decided, mut keys) = (None, HashMap::new());
+        let (mut kept, mut keys) = (None, HashMap::new());
         if let Some((id, of)) = named
             && let Some(mut original) = original(id)
         {
             keys = original.keys.remove(&of).unwrap_or_default();
-            decided = (original.kept.into_iter())
-                .find(|kept| kept.member == of)
-                .map(|kept| kept.decided);
+            kept = (original.kept.into_iter()).find(|kept| kept.member == of);
         }
+        let (decided, key) = match kept {
+            Some(kept) => (Some(kept.decided), kept.key),
+            None => (None, None),
+        };
         Ok(Returned {
             surplus: column(SURPLUS),
             line: column(LINE),
@@ -111,6 +115,7 @@ impl Returned {
                 .filter(|n| !is_added(&member.header[*n]))
                 .collect(),
             decided,
+            key,
             keys,
         })
     }
@@ -118,6 +123,11 @@ impl Returned {
     /// What was decided for its original; `None`: it is not known here.
     pub fn decided(&self) -> Option<&Decided> {
         self.decided.as_ref()
+    }
+
+    /// The header of its key's column, where only ids told the format.
+    pub fn key(&self) -> Option<String> {
+        self.key.clone()
     }
 
     pub fn judge(&self, row: Row<'_>, reading: &Reading) -> Judged {

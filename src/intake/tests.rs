@@ -387,6 +387,66 @@ fn a_variation_finds_the_product_of_an_earlier_file() {
     ]);
 }
 
+const JAPANESE: &str = "担当者ID,データID,メール,更新日時\n\
+    zcrm_1,zcrm_48768760211,a@example.com,2026-01-01\nzcrm_1,4.87688E+18,b@example.com,2026-01-02\n\
+    zcrm_1,zcrm_48768760213,c@example.com,2026-01-03\n";
+
+#[test]
+fn a_header_in_another_language_is_known_by_its_ids() {
+    let mut stage = Stage::new(|_| {});
+    let row = stage.take("a.csv", JAPANESE);
+    assert_eq!(row.preset.as_deref(), Some("zoho"));
+    assert_eq!((row.new, row.rejected), (2, 1));
+    stage.check_records(&["48768760211 []", "48768760213 []"]);
+    assert!(
+        row.notices[0].ends_with("`担当者ID`, `メール`, `更新日時`"),
+        "{:?}",
+        row.notices
+    );
+    // The rejected row alone has no id that could tell anything.
+    let name = &row.rejects_names[0];
+    let text = stage.read(&format!("rejects/{name}"));
+    let row = stage.take("b.csv", text.replace("4.87688E+18", "zcrm_48768760212"));
+    assert_eq!((row.new, row.rejected), (1, 0));
+}
+
+#[test]
+fn columns_in_another_language_are_mapped_by_the_folder_and_the_ids_stay_ids() {
+    for columns in [
+        &[("データID", "source_id"), ("メール", "email")][..],
+        &[("メール", "email")],
+    ] {
+        for preset in ["auto", "zoho"] {
+            let mut stage = Stage::new(|folder| {
+                folder.preset = preset.into();
+                folder.columns = (columns.iter())
+                    .map(|(name, target)| ((*name).to_owned(), (*target).to_owned()))
+                    .collect();
+            });
+            let row = stage.take("a.csv", JAPANESE);
+            assert_eq!((row.new, row.rejected), (2, 1), "{columns:?} {preset}");
+            stage.check_records(&[
+                r#"48768760211 ["a@example.com"]"#,
+                r#"48768760213 ["c@example.com"]"#,
+            ]);
+        }
+    }
+}
+
+#[test]
+fn ids_tell_a_header_that_lacks_what_the_format_is_known_by() {
+    let mut stage = Stage::new(|_| {});
+    let row = stage.take(
+        "a.csv",
+        "Last Name,Record Id,Email,Modified Time\nRoe,zcrm_11,a@example.com,2026-01-01\n",
+    );
+    assert_eq!(row.preset.as_deref(), Some("zoho"));
+    stage.check_records(&[r#"11 ["a@example.com","Roe"]"#]);
+    // A key of one's own making stays the plain format's.
+    let row = stage.take("b.csv", "source_id,name\nzcrm_12,Poe\n");
+    assert_eq!(row.preset.as_deref(), Some("plain"));
+}
+
 #[test]
 fn a_key_that_a_spreadsheet_damaged_is_rejected() {
     let mut stage = Stage::new(|_| {});

@@ -269,6 +269,11 @@ impl Reading {
         notices
     }
 
+    /// One more thing that a person may want to know.
+    pub fn tell(&mut self, notice: String) {
+        self.notices.push(notice);
+    }
+
     /// `Some`: these rows have to be looked over before the first is mapped.
     pub fn evidence(&self) -> Option<Evidence> {
         let groups = self.plan.group.as_ref().map(Groups::new);

@@ -86,6 +86,7 @@ const RECOGNISE: &[&str] = &[
     "first",
     "columns_max",
     "zones",
+    "key_cell",
 ];
 const GROUP: &[&str] = &["by", "fill_down", "adjacent", "one_reject", "begin"];
 const RECORD: &[&str] = &["kind", "when", "per", "key", "fields", "items"];
@@ -474,6 +475,7 @@ impl Reader<'_> {
             first: self.text_at(&keys, "first"),
             columns_max: self.number(&keys, "columns_max"),
             zones: self.flag(&keys, "zones"),
+            key_cell: self.text_at(&keys, "key_cell"),
         }
     }
 

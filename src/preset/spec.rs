@@ -100,6 +100,8 @@ pub struct Signature {
     pub columns_max: Option<usize>,
     /// And two headers with one and the same zone in brackets.
     pub zones: bool,
+    /// Or cells of this shape in one column, where headers are in the account's language.
+    pub key_cell: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -337,7 +337,12 @@ impl Compiler<'_> {
             .first()
             .map(|&c| self.names[c].trim().to_owned());
         // A key column of the user's choice has no shape that the preset could know.
-        let own_choice = mapped.is_some();
+        // But where headers are translated, it is the format's own under another name.
+        let is_translated = self.spec.signature.key_cell.is_some()
+            && self
+                .source(&preset_key.from, "source_id", true)
+                .is_nothing();
+        let own_choice = mapped.is_some() && !is_translated;
         let default = Key::default();
         let key = if own_choice { &default } else { preset_key };
         let shop = self.spec.manner == Manner::Shop;
