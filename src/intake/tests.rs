@@ -1,5 +1,7 @@
 //! From a file in a folder to records in a store, with a clock that stands until it is told to go on.
 
+mod round_trip;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
