@@ -690,6 +690,22 @@ fn variations_of_magento_are_skus_wherever_they_stand() {
 }
 
 #[test]
+fn a_faulty_row_below_its_records_first_one_rejects_them_all() {
+    let csv = "id,order_line/product_id,order_line/product_uom_qty,order_line/price_unit\n\
+               o1,Desk,1,10\n,Lamp\u{0},1,10\no2,Desk,1,10\n,Lamp,1,10,surplus\n";
+    check(
+        Kind::Orders,
+        csv,
+        &[
+            "2: group",
+            "3: encoding order_line/product_id",
+            "4: group",
+            "5: column_count",
+        ],
+    );
+}
+
+#[test]
 fn a_variation_finds_its_product_by_code_in_the_file_or_in_the_store() {
     let csv = "ID,Type,SKU,Regular price,Parent\n1,variable,HERE,,\n2,variation,a,1,HERE\n\
                3,variation,b,1,STORED\n4,variation,c,1,id:9\n5,variation,d,1,TWICE\n6,variation,e,1,NOWHERE\n";
