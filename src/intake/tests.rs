@@ -469,6 +469,60 @@ fn a_key_that_a_spreadsheet_damaged_is_rejected() {
 }
 
 #[test]
+fn a_key_that_a_spreadsheet_damaged_is_put_back_and_known_however_often_it_comes() {
+    let mut stage = Stage::new(|_| {});
+    let row = stage.take("a.csv", "source_id,birthdate\n4006381333931,x\n");
+    let mut name = row.rejects_names[0].clone();
+    for n in 0..3 {
+        let text = stage.read(&format!("rejects/{name}"));
+        assert!(text.contains("\n4006381333931,"), "{n}: {text}");
+        let text = text.replace("4006381333931,x", "4006381333931,1990-01-01");
+        let damaged = text.replace("\n4006381333931,", "\n\"4,00638E+12\",");
+        let row = stage.take(&format!("b{n}.csv"), damaged);
+        assert_eq!((row.new, row.rejected), (0, 1), "{n}");
+        assert_eq!(
+            stage.site.store.rejects_of(row.id).unwrap()[0].code,
+            "bad_key"
+        );
+        name = row.rejects_names[0].clone();
+    }
+    let text = stage.read(&format!("rejects/{name}"));
+    let row = stage.take("c.csv", text);
+    assert_eq!((row.new, row.rejected), (1, 0));
+    stage.check_records(&[r#"4006381333931 ["1990-01-01"]"#]);
+}
+
+#[test]
+fn damaged_keys_of_orders_and_of_skus_are_known_too() {
+    let mut stage = Stage::new(|folder| folder.kind = Kind::Orders);
+    let row = stage.take(
+        "a.csv",
+        "source_id,item.source_id,item.quantity,item.price\n007,A,1,x\n007,B,1,2\n",
+    );
+    let text = stage.read(&format!("rejects/{}", row.rejects_names[0]));
+    let damaged = text.replace("A,1,x", "A,1,5").replace("007,", "7,");
+    let row = stage.take("b.csv", damaged);
+    assert_eq!((row.new, row.rejected), (0, 2));
+    let text = stage.read(&format!("rejects/{}", row.rejects_names[0]));
+    let row = stage.take("c.csv", text);
+    assert_eq!((row.new, row.rejected), (1, 0));
+
+    let mut stage = Stage::new(|folder| {
+        folder.kind = Kind::Products;
+        folder.after = After::Leave;
+    });
+    let row = stage.take(
+        "a.csv",
+        "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Price\na,A,Size,S,0042,x\n",
+    );
+    let text = stage.read(&format!("rejects/{}", row.rejects_names[0]));
+    let row = stage.take("b.csv", text.replace("0042,x", "42,5"));
+    assert_eq!((row.new, row.rejected), (0, 1));
+    let rejects = stage.site.store.rejects_of(row.id).unwrap();
+    assert_eq!(rejects[0].column.as_deref(), Some("Variant SKU"));
+}
+
+#[test]
 fn what_is_no_table_goes_to_rejects_whole() {
     let mut stage = Stage::new(|_| {});
     let row = stage.take("a.csv", "name,phone\nAnn,1\n");

@@ -397,6 +397,17 @@ impl Reading {
         self.plan.records[0].key.key(row, &self.plan.common).ok()
     }
 
+    /// The columns that hold keys of the table's records, or say which rows belong together.
+    pub fn key_columns(&self) -> Vec<usize> {
+        let keys =
+            (self.plan.records.iter()).flat_map(|record| record.key.source.leading_columns());
+        let groups = self.plan.group.iter().flat_map(|group| group.by.clone());
+        let mut columns: Vec<usize> = keys.chain(groups).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
     /// Appends the row's record(s), or rejects. A group of rows is put out when its last row has passed.
     ///
     /// `BatchRow::row_hash` is left `None`: whoever knows the store's secret sets it where
