@@ -198,7 +198,12 @@ pub fn write_rejects(
     row: &FileRow,
     own: impl FnOnce() -> Result<OwnedFd>,
 ) -> Result<Vec<String>> {
-    if row.rejected == 0 || !row.rejects_names.is_empty() {
+    if row.rejected == 0 {
+        return Ok(Vec::new());
+    }
+    if !row.rejects_names.is_empty() {
+        // It may have been cut off after they were written.
+        site.store.drop_reject_cells(row.id)?;
         return Ok(row.rejects_names.clone());
     }
     let own = own()?;

@@ -409,6 +409,9 @@ fn a_plan_by_hand_ends_with_the_folder_to_write() {
     let wrong = shop.run(&["plan", file, "--kind", "customers", "--format", "table"]);
     ends(&wrong, 65);
     let said = out(&wrong);
-    assert!(said.contains("the header is that of `woo-products`"), "{said}");
+    assert!(
+        said.contains("the header is that of `woo-products`"),
+        "{said}"
+    );
     assert!(said.contains("next: `tillsync presets --for "), "{said}");
 }
