@@ -175,7 +175,8 @@ fn as_listing(planned: &[PlannedFile]) -> Listing {
 fn tell(file: &PlannedFile, forecast: &Forecast, shell: &mut Shell<'_>) -> Result<(), Failure> {
     let name = visible(&file.file.to_string_lossy());
     if let Some(reason) = &file.unreadable {
-        return shell.say(&format!("{name}: cannot be read: {reason}\n"));
+        shell.say(&format!("{name}: cannot be read: {reason}"))?;
+        return tell_which(file, &name, shell);
     }
     shell.say(&match file.folder.as_str() {
         BY_HAND => format!("{name}, read by hand"),
@@ -251,7 +252,43 @@ fn tell(file: &PlannedFile, forecast: &Forecast, shell: &mut Shell<'_>) -> Resul
             )
         },
     )?;
+    tell_next(file, shell)?;
     shell.say("")
+}
+
+/// What to type for a file that is none of the kind that it was read as.
+fn tell_which(file: &PlannedFile, name: &str, shell: &mut Shell<'_>) -> Result<(), Failure> {
+    let kind = file.kind.map_or("customers", Kind::name);
+    if file.folder == BY_HAND {
+        shell.say(&format!(
+            "next: `tillsync presets --for {name}` says which formats it could be of, and of which \
+             kinds; `tillsync presets` lists all. It was read as {kind}."
+        ))?;
+    }
+    shell.say("")
+}
+
+/// For a file that was read by hand: the folder that takes in such files by itself.
+fn tell_next(file: &PlannedFile, shell: &mut Shell<'_>) -> Result<(), Failure> {
+    let (BY_HAND, Some(kind), Some(table)) = (file.folder.as_str(), file.kind, file.tables.first())
+    else {
+        return Ok(());
+    };
+    let ignores =
+        |column: &crate::mapping::ColumnUse| column.field.is_none() && column.note.is_none();
+    let mut said = format!(
+        "\nnext: a folder that takes in such files by itself; in the configuration\n  \
+         [[folder]]\n  path   = \"/srv/drop/{kind}\"\n  kind   = \"{kind}\"\n  preset = \"{}\"",
+        table.preset
+    );
+    if table.columns.iter().any(ignores) {
+        said.push_str(
+            "\n  others = \"metadata\"   # only if the columns that are ignored above without a \
+             reason are to be kept\n  [folder.columns]       # or name those that you want\n  \
+             \"Their header\" = \"metadata.name\"",
+        );
+    }
+    shell.say(&said)
 }
 
 fn tell_calls(forecast: &Forecast, shell: &mut Shell<'_>) -> Result<(), Failure> {

@@ -9,11 +9,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use super::read::{Kept, Refusal, each_rows};
-use super::returned::{self, COLUMNS};
+use super::returned::{self, COLUMNS, Keys, Returned};
 use super::{Error, Result, Site};
 use crate::config::{self, After};
 use crate::folder::archive::{Moving, look_back, move_in, own_folder, remove};
-use crate::folder::claim::claim;
+use crate::folder::claim::{Claimed, claim};
 use crate::folder::rejects::Written;
 use crate::folder::settle::Stat;
 use crate::folder::{self, ARCHIVE, REJECTS, moved_name, scan};
@@ -198,7 +198,12 @@ pub fn write_rejects(
     row: &FileRow,
     own: impl FnOnce() -> Result<OwnedFd>,
 ) -> Result<Vec<String>> {
-    if row.rejected == 0 || !row.rejects_names.is_empty() {
+    if row.rejected == 0 {
+        return Ok(Vec::new());
+    }
+    if !row.rejects_names.is_empty() {
+        // It may have been cut off after they were written.
+        site.store.drop_reject_cells(row.id)?;
         return Ok(row.rejects_names.clone());
     }
     let own = own()?;
@@ -359,39 +364,42 @@ impl OpenRejects {
     }
 }
 
-/// The keys that stood in a file's rejected rows, by member and line, from the archived file; none
-/// where it cannot be read any more.
-pub fn keys_of_rejects(site: &Site, row: &FileRow) -> HashMap<String, HashMap<u64, String>> {
-    keys(site, row).unwrap_or_default()
+/// Rejects files of rejects files that are followed back to the first original, at most.
+const STEPS_MAX: usize = 16;
+
+/// What stood in the keys' columns of a file's rejected rows, from the archived file; none where it
+/// cannot be read any more.
+pub fn keys_of_rejects(site: &Site, row: &FileRow) -> Keys {
+    keys(site, row, STEPS_MAX).unwrap_or_default()
 }
 
-fn keys(site: &Site, row: &FileRow) -> Option<HashMap<String, HashMap<u64, String>>> {
-    let mut lines: HashMap<String, HashMap<u64, String>> = HashMap::new();
+fn keys(site: &Site, row: &FileRow, steps: usize) -> Option<Keys> {
+    let mut lines = Keys::new();
     let mut count = 0;
     (site.store)
         .each_reject(row.id, |reject| {
             count += 1;
             if count <= KEYS_MAX {
                 let of_member = lines.entry(reject.member).or_default();
-                of_member.insert(reject.line, String::new());
+                of_member.insert(reject.line, Vec::new());
             }
         })
         .ok()?;
     let settings = site.config.folder(&row.folder)?;
     let (place, _) = scan::open_folder(&settings.path).ok()?;
-    let archive = own_folder(&place, ARCHIVE).ok()?;
-    let name = (scan::list(&archive).ok()?.into_iter())
-        .find(|entry| matches!(entry.what, scan::What::File(stat) if stat == stat_of(row)))?
-        .name;
-    let claimed = claim(&archive, &name).ok()?;
+    let claimed = still_there(&own_folder(&place, ARCHIVE).ok()?, row)
+        .or_else(|| still_there(&place, row))?;
     let kept: Vec<Kept> = serde_json::from_str(row.reading.as_deref()?).ok()?;
     let types = site.metadata_types().ok()?;
     let circumstances = site.circumstances(settings, &types);
+    let mut earlier: HashMap<i64, Keys> = HashMap::new();
     for kept in kept {
         let Some(lines) = lines.get_mut(&kept.member) else {
             continue;
         };
         let reading = super::read::reading_as_before(&kept, &circumstances).ok()?;
+        let columns = reading.key_columns();
+        let is_returned = returned::own_header(&kept.header).is_some();
         let member = Member {
             name: kept.member,
             dialect: kept.dialect,
@@ -400,16 +408,44 @@ fn keys(site: &Site, row: &FileRow) -> Option<HashMap<String, HashMap<u64, Strin
         let mut file = &claimed.file;
         each_rows(&mut file, &member, |rows| {
             for row in rows.iter() {
-                if let Some(key) = lines.get_mut(&row.line()) {
-                    *key = reading.key(&row).unwrap_or_default().into_owned();
+                let Some(cells) = lines.get_mut(&row.line()) else {
+                    continue;
+                };
+                // Of a rejects file the keys may be damaged already: its own original knows better.
+                let origin = match is_returned {
+                    true => Returned::origin(&member.header, row),
+                    false => None,
+                };
+                if let Some((id, of, line)) = origin {
+                    let known = earlier.entry(id).or_insert_with(|| {
+                        let file = site.store.file(id).ok().flatten();
+                        file.filter(|_| steps > 0)
+                            .and_then(|file| keys(site, &file, steps - 1))
+                            .unwrap_or_default()
+                    });
+                    let known = known.get(&of).and_then(|lines| lines.get(&line));
+                    if let Some(known) = known {
+                        cells.clone_from(known);
+                        continue;
+                    }
                 }
+                let cell = |&n: &usize| (member.header[n].clone(), row.cell(n).to_owned());
+                cells.extend(columns.iter().map(cell));
             }
             Ok::<(), Refusal>(())
         })
         .ok()?;
-        lines.retain(|_, key| !key.is_empty());
+        lines.retain(|_, cells| !cells.is_empty());
     }
     Some(lines)
+}
+
+/// The very file of this row, where it was moved or left.
+fn still_there(place: &OwnedFd, row: &FileRow) -> Option<Claimed> {
+    let name = (scan::list(place).ok()?.into_iter())
+        .find(|entry| matches!(entry.what, scan::What::File(stat) if stat == stat_of(row)))?
+        .name;
+    claim(place, &name).ok()
 }
 
 impl From<folder::Error> for Error {

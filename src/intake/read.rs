@@ -14,7 +14,8 @@ use super::known::Known;
 use super::returned::{self, Original, Returned};
 use crate::config;
 use crate::mapping::{Decided, Lookup, MetadataTypes, Place, Reading};
-use crate::preset::{Preset, Presets, Recognised};
+use crate::preset::plain::PLAIN;
+use crate::preset::{ByCells, Preset, Presets, Recognised};
 use crate::record::Batch;
 use crate::reject::{Code, Reject};
 use crate::table::{self, Dialect, Failure, Member, Rows};
@@ -44,6 +45,8 @@ pub struct Table {
     pub is_split: bool,
     /// It is a rejects file that came back.
     pub returned: Option<Returned>,
+    /// See `Kept::key`.
+    pub key: Option<String>,
     /// Nothing was looked over yet: most files need none, and it costs a reading of the whole file.
     pub undecided: bool,
 }
@@ -72,6 +75,9 @@ pub struct Kept {
     pub dialect: Dialect,
     pub header: Vec<String>,
     pub decided: Decided,
+    /// The header of the key's column, where only the ids in it told the format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 impl From<Failure> for Refusal {
@@ -154,17 +160,32 @@ fn prepare_table<R: Read + Seek>(
     let header = own_header.as_ref().unwrap_or(&member.header);
     let name = decided.map_or(folder.preset.as_str(), |decided| decided.preset.as_str());
     let presets = circumstances.presets;
-    let (preset, why, why_not_next) =
-        match presets.recognise(name, folder.kind, header, &folder.columns) {
+    let mut key = returned.as_ref().and_then(Returned::key);
+    let recognised = presets.recognise(name, folder.kind, header, &folder.columns);
+    let by_cells = match key {
+        None => known_by_cells(file, &member, presets, name, &folder, header, &recognised)?,
+        Some(_) => None,
+    };
+    let (preset, why, why_not_next) = match (by_cells, recognised) {
+        (Some(by_cells), _) => {
+            key = by_cells.key;
+            (by_cells.preset, by_cells.why, None)
+        }
+        (
+            None,
             Recognised::Taken {
                 preset,
                 why,
                 why_not_next,
-            } => (preset, why, why_not_next),
-            Recognised::OtherKind { reason, .. } | Recognised::Unknown { reason } => {
-                return Err(Refusal::Unreadable(reason));
-            }
-        };
+            },
+        ) => (preset, why, why_not_next),
+        (None, Recognised::OtherKind { reason, .. } | Recognised::Unknown { reason }) => {
+            return Err(Refusal::Unreadable(reason));
+        }
+    };
+    if let Some(key) = &key {
+        only_the_key_is_known(&mut folder, key);
+    }
     let place = Place {
         host_zone: decided.map_or(circumstances.host_zone, |decided| decided.zone.as_str()),
         today: circumstances.today,
@@ -182,7 +203,11 @@ fn prepare_table<R: Read + Seek>(
     if let Some(decided) = decided {
         reading.impose(decided);
     }
+    if let Some(key) = &key {
+        tell_untranslated(&mut reading, key);
+    }
     Ok(Table {
+        key,
         preset: preset.name.clone(),
         is_split: preset.is_split(),
         why,
@@ -192,6 +217,67 @@ fn prepare_table<R: Read + Seek>(
         returned,
         undecided,
     })
+}
+
+/// Rows by whose ids a format is told, at most.
+const FIRST_ROWS: usize = 64;
+
+/// A format that the first rows tell, where the header tells none.
+fn known_by_cells<'a, R: Read + Seek>(
+    file: &mut R,
+    member: &Member,
+    presets: &'a Presets,
+    name: &str,
+    folder: &config::Folder,
+    header: &[String],
+    recognised: &Recognised<'_>,
+) -> Result<Option<ByCells<'a>>, Refusal> {
+    let is_open = match recognised {
+        Recognised::Taken { preset, .. } => preset.name == PLAIN || preset.name == name,
+        Recognised::Unknown { .. } => true,
+        Recognised::OtherKind { .. } => false,
+    };
+    if !is_open || !presets.may_be_known_by_cells(name, folder.kind, header) {
+        return Ok(None);
+    }
+    let mut rows = Rows::default();
+    let mut first = Vec::new();
+    // What is wrong with the file is said when it is read.
+    if let Ok(mut reader) = table::Reader::new(file, member)
+        && reader.read(&mut rows, FIRST_ROWS).is_ok()
+    {
+        first.extend(rows.iter().map(|row| row.cells()));
+    }
+    Ok(presets.by_cells(name, folder.kind, header, &folder.columns, &first))
+}
+
+/// Of a header in another language nothing but the key is taken by itself: which of the other columns
+/// move with every export cannot be known.
+fn only_the_key_is_known(folder: &mut config::Folder, key: &str) {
+    let names_key = |(_, target): &(String, String)| target == "source_id";
+    if !folder.columns.iter().any(names_key) {
+        folder
+            .columns
+            .push((key.trim().to_owned(), "source_id".into()));
+    }
+    if folder.others == config::Others::Auto {
+        folder.others = config::Others::Ignore;
+    }
+}
+
+fn tell_untranslated(reading: &mut Reading, key: &str) {
+    let unknown: Vec<String> = (reading.columns().into_iter())
+        .filter(|column| column.field.is_none() && column.note.is_none())
+        .map(|column| format!("`{}`", column.header))
+        .collect();
+    if !unknown.is_empty() {
+        reading.tell(format!(
+            "the header is in a language that this format's columns are not known in: only the key \
+             (`{}`) is, by its ids; say in the folder's `columns` what the others become: {}",
+            key.trim(),
+            unknown.join(", ")
+        ));
+    }
 }
 
 /// A table read as it was before, for its keys.
@@ -213,6 +299,9 @@ pub fn reading_as_before(
         .presets
         .get(&kept.decided.preset)
         .ok_or_else(gone)?;
+    if let Some(key) = &kept.key {
+        only_the_key_is_known(&mut folder, key);
+    }
     folder.timezone = None;
     let place = Place {
         host_zone: &kept.decided.zone,
@@ -490,6 +579,7 @@ pub fn kept(tables: &[Table]) -> String {
             dialect: table.member.dialect.clone(),
             header: table.member.header.clone(),
             decided: table.reading.decided(),
+            key: table.key.clone(),
         })
         .collect();
     serde_json::to_string(&kept).expect("names and numbers are always JSON")

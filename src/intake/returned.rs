@@ -6,7 +6,7 @@ use std::io::{Read, Seek};
 
 use super::read::{Kept, Refusal, each_rows};
 use crate::config;
-use crate::mapping::{Decided, Reading};
+use crate::mapping::{Decided, Reading, spreadsheet_damaged};
 use crate::reject::{Code, Reject};
 use crate::table::{Member, Row};
 
@@ -19,21 +19,30 @@ const REASON: &str = "_reason";
 /// What tillsync adds to a file's own columns, in this order (INTERFACE.md, Rejects).
 pub const COLUMNS: [&str; 6] = [SURPLUS, FILE, LINE, "_column", CODE, REASON];
 
+/// What stood in the columns of keys, by the columns' headers.
+pub type KeyCells = Vec<(String, String)>;
+
+/// Member → line → what stood there.
+pub type Keys = HashMap<String, HashMap<u64, KeyCells>>;
+
 /// What is known of the file whose rejects come back.
 pub struct Original {
     pub kept: Vec<Kept>,
-    /// Member → line → the key that stood there; empty where the original cannot be read any more.
-    pub keys: HashMap<String, HashMap<u64, String>>,
+    /// Empty where the original cannot be read any more.
+    pub keys: Keys,
 }
 
 /// A rejects file that came back.
 pub struct Returned {
     surplus: Option<usize>,
     line: Option<usize>,
+    header: Vec<String>,
     /// Columns that are the file's own.
     own: Vec<usize>,
     decided: Option<Decided>,
-    keys: HashMap<u64, String>,
+    /// See `Kept::key`.
+    key: Option<String>,
+    keys: HashMap<u64, KeyCells>,
 }
 
 /// What is to be done with a row of it.
@@ -95,22 +104,26 @@ impl Returned {
                 Ok::<(), Refusal>(())
             })?;
         }
-        let (mut decided, mut keys) = (None, HashMap::new());
+        let (mut kept, mut keys) = (None, HashMap::new());
         if let Some((id, of)) = named
             && let Some(mut original) = original(id)
         {
             keys = original.keys.remove(&of).unwrap_or_default();
-            decided = (original.kept.into_iter())
-                .find(|kept| kept.member == of)
-                .map(|kept| kept.decided);
+            kept = (original.kept.into_iter()).find(|kept| kept.member == of);
         }
+        let (decided, key) = match kept {
+            Some(kept) => (Some(kept.decided), kept.key),
+            None => (None, None),
+        };
         Ok(Returned {
             surplus: column(SURPLUS),
             line: column(LINE),
+            header: member.header.clone(),
             own: (0..member.header.len())
                 .filter(|n| !is_added(&member.header[*n]))
                 .collect(),
             decided,
+            key,
             keys,
         })
     }
@@ -118,6 +131,11 @@ impl Returned {
     /// What was decided for its original; `None`: it is not known here.
     pub fn decided(&self) -> Option<&Decided> {
         self.decided.as_ref()
+    }
+
+    /// The header of its key's column, where only ids told the format.
+    pub fn key(&self) -> Option<String> {
+        self.key.clone()
     }
 
     pub fn judge(&self, row: Row<'_>, reading: &Reading) -> Judged {
@@ -144,25 +162,51 @@ impl Returned {
                 "there are still cells in `_surplus`; put them where they belong and empty it",
             );
         }
-        if self.has_damaged_key(row, reading) {
-            return reject(
-                None,
-                Code::BadKey,
-                "the key is not the one it was rejected with, but what a spreadsheet makes of it; write it as it was, as text",
-            );
+        if let Some((column, cells)) = self.damaged(row, reading) {
+            return Judged::Rejected(Box::new(Reject {
+                line: row.line(),
+                column: Some(column),
+                code: Code::BadKey,
+                reason: "the key is not the one it was rejected with, but what a spreadsheet makes of \
+                         it; it is put back here as it was: drop this file again, and do not open it \
+                         in a spreadsheet without making the column text first"
+                    .to_owned(),
+                cells,
+                record: None,
+            }));
         }
         Judged::Read
     }
 
-    fn has_damaged_key(&self, row: Row<'_>, reading: &Reading) -> bool {
-        let line = self
-            .line
-            .and_then(|n| row.cell(n).trim().parse::<u64>().ok());
-        let before = line.and_then(|line| self.keys.get(&line));
-        match (before, reading.key(&row)) {
-            (Some(before), Some(now)) => is_damaged(before, &now),
-            _ => false,
+    /// The column of a key that a spreadsheet has damaged, and the row with its keys as they were.
+    fn damaged(&self, row: Row<'_>, reading: &Reading) -> Option<(String, Vec<String>)> {
+        let line: u64 = row.cell(self.line?).trim().parse().ok()?;
+        let before = self.keys.get(&line)?;
+        let mut cells = row.cells();
+        let mut first = None;
+        for column in reading.key_columns() {
+            let (Some(header), Some(cell)) = (self.header.get(column), cells.get_mut(column))
+            else {
+                continue;
+            };
+            if let Some((_, was)) = before.iter().find(|(name, _)| name.trim() == header.trim())
+                && (is_damaged(was, cell) || spreadsheet_damaged(was, cell))
+            {
+                first.get_or_insert_with(|| header.trim().to_owned());
+                cell.clone_from(was);
+            }
         }
+        first.map(|column| (column, cells))
+    }
+
+    /// Where a row's `_file` and `_line` lead.
+    pub fn origin(header: &[String], row: Row<'_>) -> Option<(i64, String, u64)> {
+        let cell = |name: &str| {
+            let column = header.iter().position(|column| column == name)?;
+            Some(row.cell(column))
+        };
+        let (id, member) = parse_file(cell(FILE)?)?;
+        Some((id, member, cell(LINE)?.trim().parse().ok()?))
     }
 }
 
@@ -174,6 +218,7 @@ fn parse_file(cell: &str) -> Option<(i64, String)> {
 /// Whether `now` is what a spreadsheet makes of `before`: the same number, written otherwise or with
 /// fewer digits.
 fn is_damaged(before: &str, now: &str) -> bool {
+    let (before, now) = (before.trim(), now.trim());
     if before == now {
         return false;
     }

@@ -65,6 +65,9 @@ pub fn take(
         site.store.prepare_lookup(Kind::Customers)?;
         site.store.prepare_lookup(Kind::Skus)?;
     }
+    if tables.iter().any(|table| table.reading.asks_for_products()) {
+        site.store.prepare_lookup(Kind::Products)?;
+    }
     let mut session = site.store.begin_intake(Begin {
         file: row.id,
         preset: tables[0].preset.clone(),

@@ -1,5 +1,7 @@
 //! From a file in a folder to records in a store, with a clock that stands until it is told to go on.
 
+mod round_trip;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -356,6 +358,98 @@ fn rejected_rows_come_back_mended() {
 }
 
 #[test]
+fn a_variation_finds_the_product_of_an_earlier_file() {
+    let mut stage = Stage::new(|folder| {
+        folder.kind = Kind::Products;
+        folder.key_prefix = "w-".into();
+    });
+    stage.take(
+        "a.csv",
+        "ID,Type,SKU,Regular price,Parent\n1,variable,TEE,,\n",
+    );
+    let row = stage.take(
+        "b.csv",
+        "ID,Type,SKU,Regular price,Parent\n2,variation,TEE-S,9,TEE\n",
+    );
+    assert_eq!((row.new, row.rejected), (1, 0));
+    // The product's code changes, and with it what is found.
+    stage.take(
+        "c.csv",
+        "ID,Type,SKU,Regular price,Parent\n1,variable,SHIRT,,\n",
+    );
+    let row = stage.take(
+        "d.csv",
+        "ID,Type,SKU,Regular price,Parent\n3,variation,x,9,TEE\n4,variation,y,9,SHIRT\n",
+    );
+    assert_eq!((row.new, row.rejected), (1, 1));
+    stage.check_records(&[
+        r#"w-1 ["SHIRT"]"#,
+        r#"w-2 [900,"w-1","TEE-S"]"#,
+        r#"w-4 [900,"w-1","y"]"#,
+    ]);
+}
+
+const JAPANESE: &str = "担当者ID,データID,メール,更新日時\n\
+    zcrm_1,zcrm_48768760211,a@example.com,2026-01-01\nzcrm_1,4.87688E+18,b@example.com,2026-01-02\n\
+    zcrm_1,zcrm_48768760213,c@example.com,2026-01-03\n";
+
+#[test]
+fn a_header_in_another_language_is_known_by_its_ids() {
+    let mut stage = Stage::new(|_| {});
+    let row = stage.take("a.csv", JAPANESE);
+    assert_eq!(row.preset.as_deref(), Some("zoho"));
+    assert_eq!((row.new, row.rejected), (2, 1));
+    stage.check_records(&["48768760211 []", "48768760213 []"]);
+    assert!(
+        row.notices[0].ends_with("`担当者ID`, `メール`, `更新日時`"),
+        "{:?}",
+        row.notices
+    );
+    // The rejected row alone has no id that could tell anything.
+    let name = &row.rejects_names[0];
+    let text = stage.read(&format!("rejects/{name}"));
+    let row = stage.take("b.csv", text.replace("4.87688E+18", "zcrm_48768760212"));
+    assert_eq!((row.new, row.rejected), (1, 0));
+}
+
+#[test]
+fn columns_in_another_language_are_mapped_by_the_folder_and_the_ids_stay_ids() {
+    for columns in [
+        &[("データID", "source_id"), ("メール", "email")][..],
+        &[("メール", "email")],
+    ] {
+        for preset in ["auto", "zoho"] {
+            let mut stage = Stage::new(|folder| {
+                folder.preset = preset.into();
+                folder.columns = (columns.iter())
+                    .map(|(name, target)| ((*name).to_owned(), (*target).to_owned()))
+                    .collect();
+            });
+            let row = stage.take("a.csv", JAPANESE);
+            assert_eq!((row.new, row.rejected), (2, 1), "{columns:?} {preset}");
+            stage.check_records(&[
+                r#"48768760211 ["a@example.com"]"#,
+                r#"48768760213 ["c@example.com"]"#,
+            ]);
+        }
+    }
+}
+
+#[test]
+fn ids_tell_a_header_that_lacks_what_the_format_is_known_by() {
+    let mut stage = Stage::new(|_| {});
+    let row = stage.take(
+        "a.csv",
+        "Last Name,Record Id,Email,Modified Time\nRoe,zcrm_11,a@example.com,2026-01-01\n",
+    );
+    assert_eq!(row.preset.as_deref(), Some("zoho"));
+    stage.check_records(&[r#"11 ["a@example.com","Roe"]"#]);
+    // A key of one's own making stays the plain format's.
+    let row = stage.take("b.csv", "source_id,name\nzcrm_12,Poe\n");
+    assert_eq!(row.preset.as_deref(), Some("plain"));
+}
+
+#[test]
 fn a_key_that_a_spreadsheet_damaged_is_rejected() {
     let mut stage = Stage::new(|_| {});
     stage.take("a.csv", "source_id,birthdate\n0042,x\n");
@@ -372,6 +466,60 @@ fn a_key_that_a_spreadsheet_damaged_is_rejected() {
         counts(&row),
         "stored rows 1 new 1 changed 0 unchanged 0 deleted 0 rejected 0 skipped 0"
     );
+}
+
+#[test]
+fn a_key_that_a_spreadsheet_damaged_is_put_back_and_known_however_often_it_comes() {
+    let mut stage = Stage::new(|_| {});
+    let row = stage.take("a.csv", "source_id,birthdate\n4006381333931,x\n");
+    let mut name = row.rejects_names[0].clone();
+    for n in 0..3 {
+        let text = stage.read(&format!("rejects/{name}"));
+        assert!(text.contains("\n4006381333931,"), "{n}: {text}");
+        let text = text.replace("4006381333931,x", "4006381333931,1990-01-01");
+        let damaged = text.replace("\n4006381333931,", "\n\"4,00638E+12\",");
+        let row = stage.take(&format!("b{n}.csv"), damaged);
+        assert_eq!((row.new, row.rejected), (0, 1), "{n}");
+        assert_eq!(
+            stage.site.store.rejects_of(row.id).unwrap()[0].code,
+            "bad_key"
+        );
+        name = row.rejects_names[0].clone();
+    }
+    let text = stage.read(&format!("rejects/{name}"));
+    let row = stage.take("c.csv", text);
+    assert_eq!((row.new, row.rejected), (1, 0));
+    stage.check_records(&[r#"4006381333931 ["1990-01-01"]"#]);
+}
+
+#[test]
+fn damaged_keys_of_orders_and_of_skus_are_known_too() {
+    let mut stage = Stage::new(|folder| folder.kind = Kind::Orders);
+    let row = stage.take(
+        "a.csv",
+        "source_id,item.source_id,item.quantity,item.price\n007,A,1,x\n007,B,1,2\n",
+    );
+    let text = stage.read(&format!("rejects/{}", row.rejects_names[0]));
+    let damaged = text.replace("A,1,x", "A,1,5").replace("007,", "7,");
+    let row = stage.take("b.csv", damaged);
+    assert_eq!((row.new, row.rejected), (0, 2));
+    let text = stage.read(&format!("rejects/{}", row.rejects_names[0]));
+    let row = stage.take("c.csv", text);
+    assert_eq!((row.new, row.rejected), (1, 0));
+
+    let mut stage = Stage::new(|folder| {
+        folder.kind = Kind::Products;
+        folder.after = After::Leave;
+    });
+    let row = stage.take(
+        "a.csv",
+        "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Price\na,A,Size,S,0042,x\n",
+    );
+    let text = stage.read(&format!("rejects/{}", row.rejects_names[0]));
+    let row = stage.take("b.csv", text.replace("0042,x", "42,5"));
+    assert_eq!((row.new, row.rejected), (0, 1));
+    let rejects = stage.site.store.rejects_of(row.id).unwrap();
+    assert_eq!(rejects[0].column.as_deref(), Some("Variant SKU"));
 }
 
 #[test]

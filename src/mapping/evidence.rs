@@ -38,6 +38,8 @@ struct Votes {
     first: bool,
     /// Decimal comma; month first; a decimal sign.
     second: bool,
+    /// Any cell at all.
+    seen: bool,
 }
 
 /// What was decided.
@@ -67,6 +69,7 @@ impl Doubt {
                 continue;
             }
             let votes = &mut self.votes;
+            votes.seen = true;
             match self.kind {
                 DoubtKind::Decimal => match number::hint(cell) {
                     number::Hint::Certain(DecimalSign::Point) => votes.first = true,
@@ -134,6 +137,7 @@ pub(super) fn settle(doubts: &mut [Doubt]) {
     let file = Votes {
         first: doubts.iter().filter(of_numbers).any(|d| d.votes.first),
         second: doubts.iter().filter(of_numbers).any(|d| d.votes.second),
+        seen: true,
     };
     for doubt in doubts {
         let silent = !doubt.votes.first && !doubt.votes.second;
@@ -281,44 +285,55 @@ impl Bits {
 }
 
 /// What was decided of each column, by its header: enough to read a part of the table the same way.
+/// What no sound cell told is not decided.
 pub(super) fn decided(doubts: &[Doubt]) -> BTreeMap<String, super::Notation> {
-    doubts
-        .iter()
-        .map(|doubt| {
-            let notation = super::Notation {
-                decimal: doubt.settled.decimal.map(|sign| match sign {
-                    DecimalSign::Point => '.',
-                    DecimalSign::Comma => ',',
-                }),
-                day_first: doubt.settled.dates.map(|o| o == DateOrder::DayFirst),
-                units: (doubt.kind == DoubtKind::Cents).then_some(doubt.settled.units),
-                list: matches!(doubt.kind, DoubtKind::Lists(_)).then_some(doubt.settled.list),
-            };
-            (doubt.header.clone(), notation)
-        })
-        .collect()
+    let mut decided: BTreeMap<String, super::Notation> = BTreeMap::new();
+    for doubt in doubts {
+        let notation = decided.entry(doubt.header.clone()).or_default();
+        let (settled, seen) = (doubt.settled, doubt.votes.seen);
+        let decimal = settled.decimal.map(|sign| match sign {
+            DecimalSign::Point => '.',
+            DecimalSign::Comma => ',',
+        });
+        notation.decimal = notation.decimal.or(decimal);
+        let day_first = settled.dates.map(|order| order == DateOrder::DayFirst);
+        notation.day_first = notation.day_first.or(day_first);
+        let units = (doubt.kind == DoubtKind::Cents && seen).then_some(settled.units);
+        notation.units = notation.units.or(units);
+        let list = (matches!(doubt.kind, DoubtKind::Lists(_)) && seen).then_some(settled.list);
+        notation.list = notation.list.or(list);
+    }
+    decided
 }
 
-/// The other way round.
+/// The other way round. Where nothing was decided, these rows' own cells have to: all that could
+/// tell may have been among the rejected rows.
 pub(super) fn impose(doubts: &mut [Doubt], decided: &BTreeMap<String, super::Notation>) {
     for doubt in doubts {
-        if let Some(notation) = decided.get(&doubt.header) {
-            doubt.settled = Settled {
-                decimal: match notation.decimal {
-                    Some(',') => Some(DecimalSign::Comma),
-                    Some(_) => Some(DecimalSign::Point),
-                    None => None,
-                },
-                dates: notation.day_first.map(|day_first| {
-                    if day_first {
-                        DateOrder::DayFirst
-                    } else {
-                        DateOrder::MonthFirst
-                    }
-                }),
-                units: notation.units.unwrap_or_default(),
-                list: notation.list.unwrap_or_default(),
-            };
+        let Some(notation) = decided.get(&doubt.header) else {
+            continue;
+        };
+        let settled = &mut doubt.settled;
+        match doubt.kind {
+            DoubtKind::Lists(_) => settled.list = notation.list.unwrap_or(settled.list),
+            DoubtKind::Dates => {
+                if let Some(day_first) = notation.day_first {
+                    settled.dates = Some(match day_first {
+                        true => DateOrder::DayFirst,
+                        false => DateOrder::MonthFirst,
+                    });
+                }
+            }
+            DoubtKind::Decimal | DoubtKind::Cents => {
+                settled.units = notation.units.unwrap_or(settled.units);
+                if let Some(sign) = notation.decimal {
+                    settled.decimal = Some(match sign {
+                        ',' => DecimalSign::Comma,
+                        _ => DecimalSign::Point,
+                    });
+                }
+            }
         }
+        doubt.votes.seen = true;
     }
 }

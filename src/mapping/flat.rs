@@ -9,6 +9,7 @@ use super::plan::{Cells, Common, FieldPlan, KeyPlan, Plan, RecordPlan, any_holds
 use super::read::{Put, no_product};
 use super::{Counts, Line, Reading, Tally};
 use crate::kind::Kind;
+use crate::preset::shape::has_shape;
 use crate::preset::spec::Footer;
 use crate::record::{Act, Batch, BatchRow, CLEARED, FingerprintHasher, GONE, Shape};
 use crate::reject::{Code, Reject};
@@ -344,8 +345,7 @@ impl KeyPlan {
                  not open it in a spreadsheet",
             );
         }
-        let has_shape = |shape: &String| text::has_shape(&key, shape);
-        if !self.shapes.is_empty() && !self.shapes.iter().any(has_shape) {
+        if !self.shapes.is_empty() && !self.shapes.iter().any(|shape| has_shape(&key, shape)) {
             return refuse(
                 Code::BadKey,
                 "not the shape of this system's keys; was the file saved by a spreadsheet?",

@@ -234,13 +234,13 @@ impl Reading {
         let key = group.key(&held).into_owned();
         let fill_down = group.fill_down || !group.begin.is_empty();
         if key.is_empty() {
-            if let Some(fault) = held.fault {
-                rejects.push(*fault);
+            // A row at fault too: its record is whole or not at all.
+            if fill_down && let Some(key) = self.groups.current.clone() {
+                self.push(&key, held, rejects);
                 return Counts::default();
             }
-            if fill_down && self.groups.current.is_some() {
-                let key = self.groups.current.clone().unwrap_or_default();
-                self.push(&key, held, rejects);
+            if let Some(fault) = held.fault {
+                rejects.push(*fault);
                 return Counts::default();
             }
             // No group of its own: it is judged alone.
@@ -549,7 +549,7 @@ impl Reading {
             }]);
         }
         if let Some(references) = &groups.references {
-            match references.complete(record, &Head(scope.own()), &mut content) {
+            match references.complete(record, &Head(scope.own()), lookup, &mut content) {
                 Ok(true) => {}
                 Ok(false) => return Ok(Vec::new()),
                 Err(wrong) => faults.push(Fault {

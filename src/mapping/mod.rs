@@ -28,7 +28,7 @@ use jiff::civil::Date;
 use crate::config::Folder;
 use crate::preset::Preset;
 use crate::preset::rejects::RejectsColumns;
-use crate::preset::spec::Footer;
+use crate::preset::spec::{Footer, Special};
 use crate::record::{Batch, FingerprintHasher};
 use crate::reject::Reject;
 use crate::table::{Fault, Row};
@@ -65,6 +65,10 @@ pub trait Lookup {
     fn customers_by_email(&self, email: &str) -> Vec<String>;
     /// Keys of stored SKUs with this code (their field `sku`).
     fn skus_by_code(&self, code: &str) -> Vec<String>;
+    /// Keys of stored products with this code (their `metadata.sku`); at most two are needed.
+    fn products_by_code(&self, _code: &str) -> Vec<String> {
+        Vec::new()
+    }
     /// Whether an order of this key is stored (a refund of an unknown one is rejected).
     fn knows_order(&self, _key: &str) -> bool {
         false
@@ -265,6 +269,11 @@ impl Reading {
         notices
     }
 
+    /// One more thing that a person may want to know.
+    pub fn tell(&mut self, notice: String) {
+        self.notices.push(notice);
+    }
+
     /// `Some`: these rows have to be looked over before the first is mapped.
     pub fn evidence(&self) -> Option<Evidence> {
         let groups = self.plan.group.as_ref().map(Groups::new);
@@ -284,6 +293,11 @@ impl Reading {
     /// cells alone, and not which rows belong together.
     pub fn can_look_later(&self) -> bool {
         self.is_flat() && self.rejects.is_none()
+    }
+
+    /// Whether it may ask for stored products by their code.
+    pub fn asks_for_products(&self) -> bool {
+        (self.plan.special.as_ref()).is_some_and(|plan| plan.special == Special::WooParents)
     }
 
     /// Whether this row means one thing or another by what stands in other rows. Until the first such
@@ -381,6 +395,17 @@ impl Reading {
             return None;
         }
         self.plan.records[0].key.key(row, &self.plan.common).ok()
+    }
+
+    /// The columns that hold keys of the table's records, or say which rows belong together.
+    pub fn key_columns(&self) -> Vec<usize> {
+        let keys =
+            (self.plan.records.iter()).flat_map(|record| record.key.source.leading_columns());
+        let groups = self.plan.group.iter().flat_map(|group| group.by.clone());
+        let mut columns: Vec<usize> = keys.chain(groups).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
     }
 
     /// Appends the row's record(s), or rejects. A group of rows is put out when its last row has passed.

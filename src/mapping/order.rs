@@ -228,8 +228,8 @@ fn items_of_row(
             } => {
                 for &column in columns {
                     let cell = row.cell(column);
-                    let parts: Vec<&str> = match between {
-                        Some(between) => cell.split(between.as_str()).collect(),
+                    let parts = match between {
+                        Some(between) => unpack_items(cell, between, fields, pair),
                         None => vec![cell],
                     };
                     for part in parts.into_iter().filter(|part| !text::is_blank(part)) {
@@ -248,6 +248,30 @@ fn items_of_row(
         }
     }
     Ok(lines)
+}
+
+/// `name:Lamp|quantity:1;name:Nut; bolt|quantity:2` → its two items. All begin with the same name: a
+/// part that does not belongs to the item before it, whose name of goods holds a `;`.
+fn unpack_items<'a>(cell: &'a str, between: &str, fields: &str, pair: &str) -> Vec<&'a str> {
+    let begins_with = |part: &'a str| -> Option<&'a str> {
+        let first = part.split(fields).next()?;
+        let (name, _) = first.split_once(pair)?;
+        is_word(name.trim()).then(|| name.trim())
+    };
+    let begin = begins_with(cell);
+    let mut items: Vec<&str> = Vec::new();
+    let mut start = 0;
+    let mut at = 0;
+    for part in cell.split(between) {
+        let is_begin = begin.is_none() || text::is_blank(part) || begins_with(part) == begin;
+        if at > 0 && is_begin {
+            items.push(&cell[start..at - between.len()]);
+            start = at;
+        }
+        at += part.len() + between.len();
+    }
+    items.push(&cell[start..]);
+    items
 }
 
 /// `name:LED TV|quantity:1` → the values of these names. A part without a name's sign belongs to

@@ -403,6 +403,15 @@ impl Source {
         }
     }
 
+    /// The same, of several that could be taken the first alone.
+    pub fn leading_columns(&self) -> Vec<usize> {
+        match self {
+            Source::First(sources) => sources.first().map_or(Vec::new(), Source::leading_columns),
+            Source::Only(source, _) => source.leading_columns(),
+            _ => self.columns(),
+        }
+    }
+
     pub fn uses_today(&self) -> bool {
         match self {
             Source::Between(..) => true,

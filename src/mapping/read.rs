@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::notation::{Wrong, boolean, date, list, number, text, zone};
 use super::plan::{Cells, Common, Differ, FieldPlan, Prep, Read};
 use crate::kind::ORDER_STATUSES;
+use crate::preset::shape::has_shape;
 use crate::preset::spec::Lines;
 use crate::record::push_json_str;
 use crate::reject::Code;
@@ -186,7 +187,7 @@ impl Prep {
         if text::is_blank(&text) || is_word(&self.blanks) {
             return Ok(Said::Blank);
         }
-        if !self.only.is_empty() && !self.only.iter().any(|s| text::has_shape(text.trim(), s)) {
+        if !self.only.is_empty() && !self.only.iter().any(|s| has_shape(text.trim(), s)) {
             return Ok(Said::Blank);
         }
         if self.code && number::is_scientific(&text) {

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Lookup;
 use super::group::set_text;
 use super::notation::{Wrong, text};
 use super::plan::{Cells, RecordPlan, SpecialPlan, any_holds};
@@ -82,10 +83,13 @@ impl References {
         &self,
         record: &RecordPlan,
         row: &C,
+        lookup: &dyn Lookup,
         content: &mut Content,
     ) -> Result<bool, Wrong> {
         match self.plan.special {
-            Special::WooParents if record.kind == Kind::Skus => self.name_parent(row, content),
+            Special::WooParents if record.kind == Kind::Skus => {
+                self.name_parent(row, lookup, content)
+            }
             Special::WooParents => Ok(true),
             Special::MagentoVariations => {
                 let key = text::key(row.cell(self.plan.key));
@@ -107,6 +111,7 @@ impl References {
     fn name_parent<C: Cells + ?Sized>(
         &self,
         row: &C,
+        lookup: &dyn Lookup,
         content: &mut Content,
     ) -> Result<bool, Wrong> {
         let named = text::key(self.plan.parent.map_or("", |column| row.cell(column)));
@@ -117,14 +122,28 @@ impl References {
             Some(_) => Some(named[3..].trim()),
             None => self.parents.get(named.as_ref()).map(String::as_str),
         };
-        match product {
-            Some(product) => {
-                self.set_product(product, content);
+        if let Some(product) = product {
+            self.set_product(product, content);
+            return Ok(true);
+        }
+        // A product of an earlier file: the store has its key, prefix and all.
+        let stored = match named.is_empty() {
+            true => Vec::new(),
+            false => lookup.products_by_code(&named),
+        };
+        match &stored[..] {
+            [product] => {
+                set_text(content, "product", product);
                 Ok(true)
             }
-            None => Err(Wrong::new(
+            [] => Err(Wrong::new(
                 Code::UnknownParent,
-                "its product stands nowhere in this file; export products and variations together",
+                "its product is neither in this file nor stored; export the product too",
+            )),
+            _ => Err(Wrong::new(
+                Code::Conflict,
+                "several stored products have the code that this variation names; write its \
+                 product as `id:` and the product's ID",
             )),
         }
     }

@@ -56,6 +56,7 @@ static PRESETS: std::sync::LazyLock<Presets> =
 struct Known {
     emails: Vec<(&'static str, &'static str)>,
     codes: Vec<(&'static str, &'static str)>,
+    product_codes: Vec<(&'static str, &'static str)>,
     orders: Vec<&'static str>,
 }
 
@@ -76,6 +77,12 @@ impl Lookup for Known {
             .filter(fits)
             .map(|(_, key)| (*key).to_owned())
             .collect()
+    }
+
+    fn products_by_code(&self, code: &str) -> Vec<String> {
+        let fits = |(known, _): &&(&str, &str)| *known == code;
+        let keys = self.product_codes.iter().filter(fits);
+        keys.map(|(_, key)| (*key).to_owned()).collect()
     }
 
     fn knows_order(&self, key: &str) -> bool {
@@ -680,6 +687,107 @@ fn variations_of_magento_are_skus_wherever_they_stand() {
             r#"skus T-M attributes.size="M" metadata.name="Tee M" price=1150 product="T" sku="T-M""#,
         ],
     );
+}
+
+#[test]
+fn a_faulty_row_below_its_records_first_one_rejects_them_all() {
+    let csv = "id,order_line/product_id,order_line/product_uom_qty,order_line/price_unit\n\
+               o1,Desk,1,10\n,Lamp\u{0},1,10\no2,Desk,1,10\n,Lamp,1,10,surplus\n";
+    check(
+        Kind::Orders,
+        csv,
+        &[
+            "2: group",
+            "3: encoding order_line/product_id",
+            "4: group",
+            "5: column_count",
+        ],
+    );
+}
+
+#[test]
+fn a_variation_finds_its_product_by_code_in_the_file_or_in_the_store() {
+    let csv = "ID,Type,SKU,Regular price,Parent\n1,variable,HERE,,\n2,variation,a,1,HERE\n\
+               3,variation,b,1,STORED\n4,variation,c,1,id:9\n5,variation,d,1,TWICE\n6,variation,e,1,NOWHERE\n";
+    let known = Known {
+        product_codes: vec![("STORED", "w-7"), ("TWICE", "w-8"), ("TWICE", "w-9")],
+        ..Known::default()
+    };
+    let mut folder = folder(Kind::Products);
+    folder.key_prefix = "w-".into();
+    check_with(
+        &folder,
+        &known,
+        csv,
+        &[
+            r#"w-1 metadata.sku="HERE""#,
+            r#"skus w-2 price=100 product="w-1" sku="a""#,
+            r#"skus w-3 price=100 product="w-7" sku="b""#,
+            r#"skus w-4 price=100 product="w-9" sku="c""#,
+            "6: conflict Parent",
+            "7: unknown_parent Parent",
+        ],
+    );
+}
+
+#[test]
+fn items_in_one_cell_are_told_apart_by_how_they_begin() {
+    check(
+        Kind::Orders,
+        "order_id,order_number,billing_email,line_items\n\
+         1,1,,name:Nut; bolt|product_id:5|quantity:1|total:2;name:A|B|product_id:6|quantity:2|total:4\n\
+         2,2,,id:7|name:X|quantity:1|total:1;id:8|name:Y: z;y|quantity:1|total:1;\n",
+        &[
+            r#"1 amount=600 discount_amount=0 items=[{"source_id":"5","kind":"product","quantity":1,"price":200,"amount":200,"name":"Nut; bolt"},{"source_id":"6","kind":"product","quantity":2,"price":200,"amount":400,"name":"A|B"}] metadata.order_number="1""#,
+            r#"2 amount=200 discount_amount=0 items=[{"source_id":"7","kind":"product","quantity":1,"price":100,"amount":100,"name":"X"},{"source_id":"8","kind":"product","quantity":1,"price":100,"amount":100,"name":"Y: z;y"}] metadata.order_number="2""#,
+        ],
+    );
+}
+
+#[test]
+fn items_in_numbered_columns_have_the_products_id() {
+    check(
+        Kind::Orders,
+        "order_id,order_total,Product Item 1 Name,Product Item 1 id,Product Item 1 SKU,Product Item 1 Quantity,Product Item 1 Total\n\
+         1,9,Lamp,13,L-1,1,9\n",
+        &[
+            r#"1 amount=900 discount_amount=0 items=[{"source_id":"13","kind":"product","quantity":1,"price":900,"amount":900,"name":"Lamp"}] metadata.total=9"#,
+        ],
+    );
+}
+
+#[test]
+fn two_columns_of_one_name_that_a_preset_knows_are_two_fields() {
+    check(
+        Kind::Customers,
+        "Customer Code,First Name,Physical Address,Physical Address,Postal Address,Postal Address\n\
+         C1,Ann,Street 1,Floor 2,P 1,P 2\nC2,Bob,,,P 1,P 2\n",
+        &[
+            r#"C1 address.line_1="Street 1" address.line_2="Floor 2" name="Ann""#,
+            r#"C2 address.line_1="P 1" address.line_2="P 2" name="Bob""#,
+        ],
+    );
+}
+
+#[test]
+fn a_template_tells_its_unknown_columns_as_the_plain_format_does() {
+    for (kind, csv) in [
+        (
+            Kind::Customers,
+            "Source_id,Address_City,Telefon,Emial\nC1,x,1,y\n",
+        ),
+        (
+            Kind::Products,
+            "name,source_id,price,attributes,pirce_old\nA,P1,1,,2\n",
+        ),
+        (Kind::Skus, "source_id,product_id,sku,Colour\nS1,P1,s,red\n"),
+    ] {
+        let types = MetadataTypes::default();
+        let read = read_file(csv.as_bytes(), &folder(kind), &types, &Known::default(), 9).unwrap();
+        assert!(read.preset.starts_with("voucherify-"), "{}", read.preset);
+        let last = read.notices.last().expect("it is told");
+        assert!(last.contains("is stored as `metadata."), "{last}");
+    }
 }
 
 #[test]

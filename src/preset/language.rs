@@ -56,6 +56,7 @@ const TOP: &[&str] = &[
     "false",
     "masks",
     "metadata_blanks",
+    "tell_unknown",
     "blanks",
     "trim",
     "metadata_dot",
@@ -85,6 +86,7 @@ const RECOGNISE: &[&str] = &[
     "first",
     "columns_max",
     "zones",
+    "key_cell",
 ];
 const GROUP: &[&str] = &["by", "fill_down", "adjacent", "one_reject", "begin"];
 const RECORD: &[&str] = &["kind", "when", "per", "key", "fields", "items"];
@@ -405,6 +407,7 @@ impl Reader<'_> {
         spec.false_words = self.texts(keys, "false");
         spec.masks = self.texts(keys, "masks");
         spec.metadata_blanks = self.texts(keys, "metadata_blanks");
+        spec.tell_unknown = self.flag(keys, "tell_unknown");
         spec.blanks = self.texts(keys, "blanks");
         spec.trim = self.flag(keys, "trim");
         spec.metadata_dot = self.text_at(keys, "metadata_dot");
@@ -472,6 +475,7 @@ impl Reader<'_> {
             first: self.text_at(&keys, "first"),
             columns_max: self.number(&keys, "columns_max"),
             zones: self.flag(&keys, "zones"),
+            key_cell: self.text_at(&keys, "key_cell"),
         }
     }
 

@@ -1,8 +1,10 @@
 //! Source formats as data: one TOML file each (`preset/*.toml`, embedded; users add theirs), and
 //! recognising which one a header is of, with the reason.
 //!
-//! Knows headers, nothing of rows' values.
+//! Knows headers; of rows' values only what ids look like, where a header in another language says
+//! nothing (`cells`).
 
+mod cells;
 mod describe;
 mod embedded;
 pub mod header;
@@ -10,8 +12,10 @@ mod language;
 pub mod plain;
 mod recognise;
 pub mod rejects;
+pub mod shape;
 pub mod spec;
 
+pub use cells::ByCells;
 use header::Header;
 use spec::Spec;
 

@@ -31,6 +31,9 @@ pub struct Spec {
     pub likeness: Likeness,
     /// What a column that nothing names becomes.
     pub unknown_are_metadata: bool,
+    /// A column that becomes metadata by itself is told, with the nearest known name; the plain
+    /// format always does.
+    pub tell_unknown: bool,
     /// The export comes in parts: none of them is ever a full list.
     pub split: bool,
     pub signature: Signature,
@@ -97,6 +100,8 @@ pub struct Signature {
     pub columns_max: Option<usize>,
     /// And two headers with one and the same zone in brackets.
     pub zones: bool,
+    /// Or cells of this shape in one column, where headers are in the account's language.
+    pub key_cell: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

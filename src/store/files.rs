@@ -8,6 +8,10 @@ use super::{Error, Result, Store};
 use crate::kind::Kind;
 use crate::reject::Reject;
 
+/// Rejects, and bytes of their cells, that one transaction lets go of at most.
+const DROPPED_ROWS_MAX: i64 = 4_096;
+const DROPPED_BYTES_MAX: i64 = 4 << 20;
+
 /// Where a file stands (INTERFACE.md, What machines read).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FileState {
@@ -294,9 +298,41 @@ impl Store {
                 "UPDATE file SET rejects_names = ?2 WHERE id = ?1",
                 params![id, names],
             )?;
-            c.execute("UPDATE reject SET cells = NULL WHERE file = ?1", [id])?;
             Ok(())
-        })
+        })?;
+        self.drop_reject_cells(id)
+    }
+
+    /// Drops the cells of a file's rejects, a part in each transaction: freed pages are overwritten, and
+    /// those of one transaction stay in memory to its end. Can be repeated from wherever it was cut off.
+    pub fn drop_reject_cells(&self, id: i64) -> Result<()> {
+        let mut behind = Some((String::new(), -1i64, -1i64));
+        while let Some((member, line, n)) = behind {
+            behind = self.write(move |c| {
+                let mut bytes = 0;
+                let mut last = None;
+                let mut find = c.prepare_cached(
+                    "SELECT member, line, n, length(CAST(cells AS BLOB)) FROM reject
+                     WHERE file = ?1 AND (member, line, n) > (?2, ?3, ?4) ORDER BY member, line, n LIMIT ?5",
+                )?;
+                let mut rows = find.query(params![id, member, line, n, DROPPED_ROWS_MAX])?;
+                while let Some(row) = rows.next()?
+                    && bytes < DROPPED_BYTES_MAX
+                {
+                    bytes += row.get::<_, Option<i64>>(3)?.unwrap_or(0);
+                    last = Some((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+                }
+                if let Some((to_member, to_line, to_n)) = &last {
+                    c.prepare_cached(
+                        "UPDATE reject SET cells = NULL WHERE file = ?1 AND cells IS NOT NULL
+                         AND (member, line, n) > (?2, ?3, ?4) AND (member, line, n) <= (?5, ?6, ?7)",
+                    )?
+                    .execute(params![id, member, line, n, to_member, to_line, to_n])?;
+                }
+                Ok(last)
+            })?;
+        }
+        Ok(())
     }
 
     /// The file of this folder whose rejects file has this name, newest first: what a mended one is read by.

@@ -1,4 +1,4 @@
-//! Customers by e-mail, SKUs by code, for mappings that ask.
+//! Customers by e-mail, SKUs and products by code, for mappings that ask.
 //!
 //! An index that only orders and references need: it is filled when it is first needed, and kept from
 //! then on.
@@ -21,7 +21,9 @@ fn field(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::Customers => Some("email"),
         Kind::Skus => Some("sku"),
-        Kind::Products | Kind::Orders => None,
+        // Where shops have a code beside the key, it is kept as metadata.
+        Kind::Products => Some("metadata.sku"),
+        Kind::Orders => None,
     }
 }
 
@@ -44,6 +46,7 @@ fn normal(kind: Kind, text: &str) -> String {
 pub(super) struct Active {
     customers: bool,
     skus: bool,
+    products: bool,
 }
 
 impl Active {
@@ -51,7 +54,8 @@ impl Active {
         match kind {
             Kind::Customers => self.customers,
             Kind::Skus => self.skus,
-            Kind::Products | Kind::Orders => false,
+            Kind::Products => self.products,
+            Kind::Orders => false,
         }
     }
 }
@@ -60,6 +64,7 @@ pub(super) fn active(c: &Connection) -> Result<Active> {
     Ok(Active {
         customers: is_active(c, Kind::Customers)?,
         skus: is_active(c, Kind::Skus)?,
+        products: is_active(c, Kind::Products)?,
     })
 }
 
@@ -91,7 +96,7 @@ pub(super) fn changed(
 }
 
 impl Store {
-    /// Builds the index of a kind (customers by e-mail, SKUs by code) if it is not there, and keeps it
+    /// Builds the index of a kind (customers by e-mail, SKUs and products by code) if it is not there, and keeps it
     /// from then on. Before a file is read that may ask; without it a look-up scans all records.
     pub fn prepare_lookup(&self, kind: Kind) -> Result<()> {
         if is_active(&self.reader()?, kind)? {
@@ -192,6 +197,10 @@ impl Lookup for StoreLookup {
 
     fn skus_by_code(&self, code: &str) -> Vec<String> {
         self.keys(Kind::Skus, code)
+    }
+
+    fn products_by_code(&self, code: &str) -> Vec<String> {
+        self.keys(Kind::Products, code)
     }
 
     fn knows_order(&self, key: &str) -> bool {

@@ -415,3 +415,36 @@ fn what_is_taken_in_by_kind_is_no_folders_business() {
         (&"(by hand)".into(), &"stored".into())
     );
 }
+
+#[test]
+fn a_plan_by_hand_ends_with_the_folder_to_write() {
+    let shop = Shop::new();
+    let file = shop.path("woo.csv");
+    let rows = "ID,Type,SKU,Name,Regular price,Attribute 1 name,Attribute 1 value(s),Tax class\n\
+                1,simple,L-1,Lamp,12.99,Color,Red,std\n2,simple,L-2,Lamp,none,,,\n";
+    fs::write(&file, rows).unwrap();
+    let file = file.to_str().unwrap();
+    let planned = shop.run(&["plan", file, "--kind", "products", "--format", "table"]);
+    ends(&planned, 65);
+    for said in [
+        "format   woo-products: it has the columns",
+        "Type                  → ignored  (tells what its row is)",
+        "Regular price         → price, metadata.regular_price\n",
+        "Attribute 1 name      → attributes\n",
+        "Tax class             → ignored\n",
+        "2 rows: 1 new,",
+        "record 1 of this file: product 1",
+        "line 3, column `Regular price`: not a number (number)",
+        "  kind   = \"products\"\n  preset = \"woo-products\"\n  others = \"metadata\"",
+    ] {
+        assert!(out(&planned).contains(said), "{said}: {}", out(&planned));
+    }
+    let wrong = shop.run(&["plan", file, "--kind", "customers", "--format", "table"]);
+    ends(&wrong, 65);
+    let said = out(&wrong);
+    assert!(
+        said.contains("the header is that of `woo-products`"),
+        "{said}"
+    );
+    assert!(said.contains("next: `tillsync presets --for "), "{said}");
+}

@@ -9,6 +9,7 @@ mod host;
 #[path = "../support/contract.rs"]
 mod judge;
 mod letter;
+mod limits;
 mod people;
 mod readme;
 mod secrets;

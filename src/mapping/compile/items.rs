@@ -37,6 +37,7 @@ impl Compiler<'_> {
             let outer = std::mem::replace(&mut self.header, inner);
             let moved = std::mem::replace(&mut self.moved, vec![false; virtual_names.len()]);
             let uses = std::mem::replace(&mut self.uses, vec![Vec::new(); virtual_names.len()]);
+            self.packed = true;
             (outer, moved, uses)
         });
         let mut compiled = Vec::new();
@@ -56,6 +57,7 @@ impl Compiler<'_> {
             self.header = header;
             self.moved = moved;
             self.uses = uses;
+            self.packed = false;
         }
         for (name, source, field) in compiled {
             let mut plan = if rows {

@@ -71,6 +71,7 @@ pub(super) fn compile(
             yes: spec.true_words.iter().map(|w| w.to_lowercase()).collect(),
             no: spec.false_words.iter().map(|w| w.to_lowercase()).collect(),
         }),
+        packed: false,
     };
     let plan = compiler.plan()?;
     let columns = compiler.columns();
@@ -99,6 +100,9 @@ struct Compiler<'a> {
     doubts: Vec<Doubt>,
     notices: Vec<String>,
     words: Arc<boolean::Words>,
+    /// The header is that of packed items: it has every name that a preset gives, so which one is
+    /// filled is seen in each cell.
+    packed: bool,
 }
 
 /// A folder's own mapping of a column.
@@ -333,7 +337,12 @@ impl Compiler<'_> {
             .first()
             .map(|&c| self.names[c].trim().to_owned());
         // A key column of the user's choice has no shape that the preset could know.
-        let own_choice = mapped.is_some();
+        // But where headers are translated, it is the format's own under another name.
+        let is_translated = self.spec.signature.key_cell.is_some()
+            && self
+                .source(&preset_key.from, "source_id", true)
+                .is_nothing();
+        let own_choice = mapped.is_some() && !is_translated;
         let default = Key::default();
         let key = if own_choice { &default } else { preset_key };
         let shop = self.spec.manner == Manner::Shop;

@@ -91,6 +91,11 @@ impl Compiler<'_> {
     }
 
     pub(super) fn column(&mut self, names: &Names, target: &str, structural: bool) -> Source {
+        if self.packed && names.len() > 1 {
+            let found = (names.iter())
+                .filter_map(|name| self.header.find(name, self.spec.likeness).first().copied());
+            return Source::First(found.map(Source::Cell).collect());
+        }
         let found = names
             .iter()
             .map(|name| self.header.find(name, self.spec.likeness))

@@ -82,7 +82,7 @@ impl Compiler<'_> {
     }
 
     pub(super) fn notice_unknown(&mut self, column: usize, target: &str, kind: Kind) {
-        if self.spec.manner != Manner::Plain {
+        if self.spec.manner != Manner::Plain && !self.spec.tell_unknown {
             return;
         }
         let name = self.names[column].trim();
@@ -170,11 +170,26 @@ impl Compiler<'_> {
             .iter()
             .flat_map(|pattern| self.columns_like(pattern))
             .collect();
+        let whens = (self.spec.records.iter().flat_map(|record| &record.when))
+            .chain(&self.spec.skip)
+            .chain(self.spec.group.iter().flat_map(|group| &group.begin));
+        let deciding: Vec<usize> = whens
+            .flat_map(|when| &when.all)
+            .flat_map(|(names, _)| self.header.find_any(names, self.spec.likeness))
+            .collect();
         (0..self.header.len())
             .map(|column| {
-                let mut uses = self.uses[column].clone();
-                uses.retain(|target| !target.is_empty());
-                uses.dedup();
+                let mut uses: Vec<&str> = Vec::new();
+                for target in &self.uses[column] {
+                    // The options of a product, and those of its SKUs.
+                    let target = match target.as_str() {
+                        "attributes*" | "attributes.*" => "attributes",
+                        target => target,
+                    };
+                    if !target.is_empty() && !uses.contains(&target) {
+                        uses.push(target);
+                    }
+                }
                 let note = if !uses.is_empty() {
                     None
                 } else if self.is_used(column) {
@@ -183,6 +198,8 @@ impl Compiler<'_> {
                     Some("never stored".to_owned())
                 } else if moving.contains(&column) {
                     Some("left out by the preset".to_owned())
+                } else if deciding.contains(&column) {
+                    Some("tells what its row is".to_owned())
                 } else {
                     None
                 };
