@@ -7,6 +7,7 @@
 mod calls;
 mod catalogue;
 mod clock;
+pub(crate) mod export;
 mod identity;
 mod launch;
 mod settle;

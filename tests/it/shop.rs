@@ -143,7 +143,7 @@ impl Standin {
     }
 }
 
-fn http(address: &str, method: &str, path: &str, body: &str) -> String {
+pub fn http(address: &str, method: &str, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("the stand-in listens");
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
