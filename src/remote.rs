@@ -45,7 +45,7 @@ pub trait Carrier: Send + Sync {
     fn send(&self, call: Call) -> Sending<'_>;
 
     /// As `Http::download`.
-    fn fetch<'a>(&'a self, address: &'a str, sink: Sink<'a>) -> Fetching<'a>;
+    fn fetch<'a>(&'a self, address: &'a str, again: bool, sink: Sink<'a>) -> Fetching<'a>;
 
     /// What tells projects apart: a hash of address and app id, not to be turned back. `None`: the
     /// credentials cannot be read now.
@@ -86,8 +86,11 @@ pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Answer, NotFetched>> 
 /// Why a download was not begun, or not gone on with, on our own side.
 #[derive(Debug)]
 pub enum NotFetched {
-    /// The address is not the remote's: credentials would have gone elsewhere.
+    /// Nothing of the API's lies at such an address: it was not called.
     Elsewhere,
+    /// Another host than the API's refused the call, which bore no credentials. `may`: it is the one
+    /// whose calls may bear them, so that it can be asked once more.
+    Bare { status: u16, may: bool },
     /// It could not be kept.
     Sink(std::io::Error),
 }
@@ -201,20 +204,31 @@ impl Http {
         }
     }
 
-    /// Fetches what the remote has made ready under an address of its own, with the credentials, and
-    /// hands it to `sink` piece by piece. They go to the scheme, host and port of `api.url` alone: any
-    /// other address is not called. Of a whole answer with 200 the body is empty here; a silence as
-    /// long as the time-out ends it.
-    pub async fn download<S>(&self, address: &str, sink: &mut S) -> Result<Answer, NotFetched>
+    /// Fetches what the remote has made ready under an address of its own, and hands it to `sink`
+    /// piece by piece. Which addresses are called at all, and which with credentials, `Place` says;
+    /// `again`: it was refused without them. Of a whole answer with 200 the body is empty here; a
+    /// silence as long as the time-out ends it.
+    pub async fn download<S>(
+        &self,
+        address: &str,
+        again: bool,
+        sink: &mut S,
+    ) -> Result<Answer, NotFetched>
     where
         S: FnMut(&[u8]) -> std::io::Result<()> + ?Sized,
     {
-        if !same_origin(&self.url, address) {
-            return Err(NotFetched::Elsewhere);
-        }
-        let headers = match self.headers() {
-            Ok(headers) => headers,
-            Err(reason) => return Ok(Answer::NoCredentials(reason)),
+        let place = Place::of(&self.url, address).ok_or(NotFetched::Elsewhere)?;
+        let bare = match place {
+            Place::Api => false,
+            Place::Download => !again,
+            Place::Beside => true,
+        };
+        let headers = match bare {
+            true => HeaderMap::new(),
+            false => match self.headers() {
+                Ok(headers) => headers,
+                Err(reason) => return Ok(Answer::NoCredentials(reason)),
+            },
         };
         let request = self
             .client
@@ -232,8 +246,13 @@ impl Http {
             Ok(Err(error)) => return Ok(Answer::None(no_answer(&error))),
             Err(_) => return Ok(silent()),
         };
-        if response.status().as_u16() != 200 {
-            if matches!(response.status().as_u16(), 401 | 403) {
+        let status = response.status().as_u16();
+        if status != 200 {
+            if matches!(status, 401 | 403) {
+                if bare {
+                    let may = place == Place::Download;
+                    return Err(NotFetched::Bare { status, may });
+                }
                 self.forget_credentials();
             }
             return Ok(read(response).await);
@@ -249,23 +268,97 @@ impl Http {
         }
         Ok(Answer::Got(Response {
             status: 200,
-            limits,
+            limits: match place {
+                Place::Api | Place::Download => limits,
+                Place::Beside => Limits::default(),
+            },
             ..Response::default()
         }))
     }
 }
 
-/// Whether credentials for `base` may go to `address`.
-fn same_origin(base: &str, address: &str) -> bool {
-    let (Ok(base), Ok(address)) = (reqwest::Url::parse(base), reqwest::Url::parse(address)) else {
-        return false;
+/// Whose domain the API's own downloads lie in, whatever host or proxy `api.url` names.
+const VENDOR: &str = "voucherify.io";
+
+/// Where an address lies that the remote names for a download, beside `api.url`.
+///
+/// The real one hands out addresses on hosts of their own (`download`, `us1.download`, … for `api`,
+/// `us1.api`, …), with a token in them. Whether these also want the credentials is said in one place of
+/// the API's documents and left out in another; so they get them only after a refusal without, and
+/// no other host gets them at all. Http goes from this machine to itself alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Scheme, host and port of `api.url`: with the credentials.
+    Api,
+    /// The same with `download` for `api`: with the credentials if it does not go without.
+    Download,
+    /// Another host of the same domain or of the API's maker, or this machine: without.
+    Beside,
+}
+
+impl Place {
+    /// `None`: not to be called.
+    fn of(base: &str, address: &str) -> Option<Place> {
+        let (base, address) = (
+            reqwest::Url::parse(base).ok()?,
+            reqwest::Url::parse(address).ok()?,
+        );
+        if !address.username().is_empty() || address.password().is_some() {
+            return None;
+        }
+        let (ours, theirs) = (base.host_str()?, address.host_str()?);
+        let here = is_loopback(ours) && is_loopback(theirs);
+        let same_way = base.scheme() == address.scheme()
+            && base.port_or_known_default() == address.port_or_known_default();
+        match address.scheme() {
+            "https" => {}
+            "http" if base.scheme() == "http" && here => {}
+            _ => return None,
+        }
+        let download = download_host(ours);
+        Some(match (same_way, here) {
+            (true, _) if ours == theirs => Place::Api,
+            (true, _) if download.as_deref() == Some(theirs) => Place::Download,
+            (_, true) => Place::Beside,
+            _ if is_within(theirs, VENDOR) => Place::Beside,
+            _ if domain(ours).is_some_and(|domain| is_within(theirs, domain)) => Place::Beside,
+            _ => return None,
+        })
+    }
+}
+
+/// `us1.download.voucherify.io` for `us1.api.voucherify.io`.
+fn download_host(api: &str) -> Option<String> {
+    let labels: Vec<&str> = api.split('.').collect();
+    let place = labels.iter().position(|label| *label == "api")?;
+    let mut labels = labels;
+    labels[place] = "download";
+    Some(labels.join("."))
+}
+
+/// What stands after `api.`, else after the first label; never a single label.
+fn domain(host: &str) -> Option<&str> {
+    let after = match host.find("api.") {
+        Some(at) if at == 0 || host.as_bytes()[at - 1] == b'.' => &host[at + 4..],
+        _ => host.split_once('.')?.1,
     };
-    matches!(address.scheme(), "http" | "https")
-        && base.scheme() == address.scheme()
-        && base.host_str() == address.host_str()
-        && base.port_or_known_default() == address.port_or_known_default()
-        && address.username().is_empty()
-        && address.password().is_none()
+    let named = after.contains('.') && host.parse::<std::net::IpAddr>().is_err();
+    named.then_some(after)
+}
+
+fn is_within(host: &str, domain: &str) -> bool {
+    host == domain
+        || host
+            .strip_suffix(domain)
+            .is_some_and(|rest| rest.ends_with('.'))
+}
+
+fn is_loopback(host: &str) -> bool {
+    let ip = host.trim_start_matches('[').trim_end_matches(']');
+    is_within(host, "localhost")
+        || ip
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
 }
 
 fn no_answer(error: &reqwest::Error) -> NoAnswer {
@@ -287,8 +380,8 @@ impl Carrier for Http {
         Box::pin(self.call(call))
     }
 
-    fn fetch<'a>(&'a self, address: &'a str, sink: Sink<'a>) -> Fetching<'a> {
-        Box::pin(self.download(address, sink))
+    fn fetch<'a>(&'a self, address: &'a str, again: bool, sink: Sink<'a>) -> Fetching<'a> {
+        Box::pin(self.download(address, again, sink))
     }
 
     fn project(&self) -> Option<String> {

@@ -30,8 +30,9 @@ pub enum Standing {
 /// A stored record.
 #[derive(Clone, Debug)]
 pub struct Local {
-    /// The store's number for it.
+    /// The store's number for it, and for its newest change.
     pub id: i64,
+    pub seq: i64,
     pub key: String,
     pub standing: Standing,
     pub content: Content,
@@ -85,6 +86,23 @@ pub struct Finding {
     pub parked: bool,
 }
 
+/// What was seen of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    Drift(Finding),
+    /// It is there as it is stored here, as far as an export can show.
+    Equal(Equal),
+}
+
+/// A record that is there as it is stored here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Equal {
+    pub id: i64,
+    pub seq: i64,
+    /// The API's own id.
+    pub remote_id: String,
+}
+
 /// Records of a kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -98,13 +116,13 @@ pub struct Counts {
     pub parked: u64,
 }
 
-/// Walks both sides; `each` hears of every difference. Both in the order of keys, bytewise; where the
+/// Walks both sides; `each` hears of every difference, and of what is equal. Both in the order of keys, bytewise; where the
 /// export names a key twice, its last row counts.
 pub fn compare<E>(
     sheet: &Sheet,
     locals: impl Iterator<Item = Result<Local, E>>,
     remotes: impl Iterator<Item = Result<Remote, E>>,
-    each: &mut dyn FnMut(Finding) -> Result<(), E>,
+    each: &mut dyn FnMut(Seen) -> Result<(), E>,
 ) -> Result<Counts, E> {
     let mut counts = Counts::default();
     let (mut locals, mut remotes) = (locals.peekable(), remotes.peekable());
@@ -125,7 +143,7 @@ pub fn compare<E>(
             Ordering::Greater => {
                 if let Some(remote) = remotes.next().transpose()? {
                     counts.unknown += 1;
-                    each(unknown(remote, None))?;
+                    each(Seen::Drift(unknown(remote, None)))?;
                 }
             }
             Ordering::Equal => {
@@ -150,7 +168,7 @@ pub fn compare<E>(
 fn absent<E>(
     local: &Local,
     counts: &mut Counts,
-    each: &mut dyn FnMut(Finding) -> Result<(), E>,
+    each: &mut dyn FnMut(Seen) -> Result<(), E>,
 ) -> Result<(), E> {
     let parked = match local.standing {
         Standing::OnItsWay => {
@@ -166,7 +184,7 @@ fn absent<E>(
     };
     counts.missing += 1;
     counts.parked += u64::from(parked);
-    each(Finding {
+    each(Seen::Drift(Finding {
         drift: Drift::Missing,
         id: Some(local.id),
         key: local.key.clone(),
@@ -174,7 +192,7 @@ fn absent<E>(
         local: None,
         remote: None,
         parked,
-    })
+    }))
 }
 
 fn unknown(remote: Remote, id: Option<i64>) -> Finding {
@@ -195,7 +213,7 @@ fn both<E>(
     local: &Local,
     remote: Remote,
     counts: &mut Counts,
-    each: &mut dyn FnMut(Finding) -> Result<(), E>,
+    each: &mut dyn FnMut(Seen) -> Result<(), E>,
 ) -> Result<(), E> {
     let parked = match local.standing {
         Standing::OnItsWay => {
@@ -204,7 +222,7 @@ fn both<E>(
         }
         Standing::Gone => {
             counts.unknown += 1;
-            return each(unknown(remote, Some(local.id)));
+            return each(Seen::Drift(unknown(remote, Some(local.id))));
         }
         Standing::Told => false,
         Standing::Parked => true,
@@ -215,7 +233,7 @@ fn both<E>(
             continue;
         };
         differs = true;
-        each(Finding {
+        each(Seen::Drift(Finding {
             drift: Drift::Differs,
             id: Some(local.id),
             key: local.key.clone(),
@@ -223,12 +241,19 @@ fn both<E>(
             local: (json != CLEARED).then(|| json.to_owned()),
             remote: Some(cell.to_owned()),
             parked,
-        })?;
+        }))?;
     }
     counts.differs += u64::from(differs);
     counts.equal += u64::from(!differs);
     counts.parked += u64::from(differs && parked);
-    Ok(())
+    if differs {
+        return Ok(());
+    }
+    each(Seen::Equal(Equal {
+        id: local.id,
+        seq: local.seq,
+        remote_id: remote.id,
+    }))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ fn local(key: &str, standing: Standing, fields: &[(&str, &str)]) -> Local {
     }
     Local {
         id: 1,
+        seq: 1,
         key: key.to_owned(),
         standing,
         content,
@@ -38,7 +39,8 @@ fn found(sheet: &mut Sheet, locals: Vec<Local>, rows: &[&[&str]]) -> (Vec<String
         sheet,
         locals.into_iter().map(Ok::<_, Infallible>),
         remotes.into_iter().map(Ok),
-        &mut |f| {
+        &mut |seen| {
+            let Seen::Drift(f) = seen else { return Ok(()) };
             let field = f.field.unwrap_or_default();
             said.push(format!("{} {} {field}", f.drift.name(), f.key));
             Ok(())

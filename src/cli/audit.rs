@@ -45,7 +45,7 @@ pub fn run(args: &Audit, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     })
 }
 
-fn failure(stopped: Stopped) -> Failure {
+pub(super) fn failure(stopped: Stopped) -> Failure {
     match stopped {
         Stopped::Away(text) => Failure::Away(text),
         Stopped::Refused(text) => Failure::Refused(text),

@@ -22,6 +22,7 @@ use crate::plan::{Forecast, Forecaster};
 use crate::status::words;
 use crate::store::flight;
 use crate::store::{self, Store};
+use crate::wire::Endpoint;
 
 /// Changed fields that are told to a person; JSON has them all.
 const CHANGES_SHOWN: usize = 20;
@@ -329,13 +330,19 @@ fn forecasts(
         for record in &file.to_send {
             match record.what {
                 Sent::Deleted => forecaster.delete(record.kind),
-                Sent::Changed if record.kind == Kind::Orders && !folder.history => {
-                    forecaster.known_order()
+                Sent::Remade => {
+                    forecaster.delete(record.kind);
+                    forecaster.upsert(record.kind, record.bytes, folder.history);
                 }
+                Sent::ChangedById if !folder.history => forecaster.known_order(),
                 Sent::New if record.kind == Kind::Skus => forecaster.new_sku(record.row_bytes),
-                Sent::New | Sent::Changed => {
+                Sent::New | Sent::Changed | Sent::ChangedById => {
                     forecaster.upsert(record.kind, record.bytes, folder.history)
                 }
+                Sent::Unmade | Sent::Nothing => {}
+            }
+            if record.consents {
+                forecaster.single(Endpoint::Consents);
             }
         }
         forecaster.finish(&budget)

@@ -8,23 +8,21 @@ use std::io::{Read, Seek, Write};
 use std::time::Duration;
 
 use super::{Error, now, parts};
-use crate::audit::{self, Counts, Sheet};
+use crate::audit::{self, Counts, Seen, Sheet};
 use crate::budget::{Budget, Part, Room};
 use crate::config::{Config, Problem, Problems};
+use crate::delivery::export::{Errand, Order, Told, Walk};
 use crate::folder::scan::free_bytes;
 use crate::kind::Kind;
 use crate::remote::{Carrier, Http, NotFetched};
 use crate::store::audit::{Scratch, locals};
 use crate::store::flight::{self, Ended, NewRequest};
 use crate::store::{self, Store};
-use crate::wire::{self, Answer, Call, Endpoint, ExportState, PathKey, Response};
+use crate::wire::{Answer, Call, Endpoint, Response};
 
-/// Calls for one kind: the order, the questions whether it is done, the download.
+/// Calls for one kind: the order, the questions whether it is done, the download, and once more the
+/// download where it wants credentials.
 const CALLS_MAX: u32 = 8;
-
-/// The first question comes after so long; then it doubles.
-const POLL_MS: u64 = 500;
-const POLL_MS_MAX: u64 = 10_000;
 
 /// An export that was ordered earlier than that is not taken up.
 const ORDER_MS_MAX: i64 = 3_600_000;
@@ -70,6 +68,31 @@ pub struct Audited {
 
 /// Compares the remote with the store. Writes nothing but the log of requests.
 pub fn audit(config: &Config, store: &Store, kinds: &[Kind]) -> Result<Audited, Stopped> {
+    compare(config, store, kinds, For::Drift).map(|(audited, _)| audited)
+}
+
+/// The same for `rebind`, while nothing is sent: what is pending is compared, too, and what is equal is
+/// kept. With the kinds whose export could not be used, and why: nothing is known of those.
+pub fn for_rebind(
+    config: &Config,
+    store: &Store,
+) -> Result<(Audited, Vec<(Kind, String)>), Stopped> {
+    compare(config, store, &Kind::ALL, For::Rebind)
+}
+
+/// What a comparison is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    Drift,
+    Rebind,
+}
+
+fn compare(
+    config: &Config,
+    store: &Store,
+    kinds: &[Kind],
+    what_for: For,
+) -> Result<(Audited, Vec<(Kind, String)>), Stopped> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -79,15 +102,21 @@ pub fn audit(config: &Config, store: &Store, kinds: &[Kind]) -> Result<Audited, 
         store,
         http: parts::http(config)?,
         scratch: Scratch::new(&config.state_dir)?,
+        what_for,
     };
-    let mut counts = Vec::new();
+    let (mut counts, mut unusable) = (Vec::new(), Vec::new());
     for &kind in kinds {
-        counts.push((kind, runtime.block_on(auditor.kind(kind))?));
+        match runtime.block_on(auditor.kind(kind)) {
+            Ok(found) => counts.push((kind, found)),
+            Err(Stopped::Unusable(why)) if what_for == For::Rebind => unusable.push((kind, why)),
+            Err(stopped) => return Err(stopped),
+        }
     }
-    Ok(Audited {
+    let audited = Audited {
         scratch: auditor.scratch,
         counts,
-    })
+    };
+    Ok((audited, unusable))
 }
 
 struct Auditor<'a> {
@@ -95,14 +124,7 @@ struct Auditor<'a> {
     store: &'a Store,
     http: Http,
     scratch: Scratch,
-}
-
-/// An export that was ordered.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Order {
-    id: String,
-    /// When, UTC milliseconds.
-    at: i64,
+    what_for: For,
 }
 
 /// A call that was noted.
@@ -113,74 +135,71 @@ struct Left {
 
 impl Auditor<'_> {
     async fn kind(&self, kind: Kind) -> Result<Counts, Stopped> {
-        let (address, since) = self.export(kind).await?;
-        let mut file = self.fetch(kind, &address).await?;
+        let (mut file, since) = self.export(kind).await?;
         let sheet = self.load(kind, &mut file)?;
         drop(file);
         let reader = self.store.reader()?;
         let counts = audit::compare(
             &sheet,
-            locals(&reader, kind, since),
+            locals(
+                &reader,
+                kind,
+                Some(since).filter(|_| self.what_for == For::Drift),
+            ),
             self.scratch.remotes(),
-            &mut |finding| self.scratch.note(kind, &finding),
+            &mut |seen| match seen {
+                Seen::Drift(finding) => self.scratch.note(kind, &finding),
+                Seen::Equal(equal) if self.what_for == For::Rebind => {
+                    self.scratch.note_equal(&equal)
+                }
+                Seen::Equal(_) => Ok(()),
+            },
         )?;
         Ok(counts)
     }
 
-    /// Orders an export, or takes up the one that an earlier audit could not await, and awaits it; its
-    /// address, and when it was ordered.
-    async fn export(&self, kind: Kind) -> Result<(String, i64), Stopped> {
+    /// Orders an export, or takes up the one that an earlier audit could not await, awaits and fetches
+    /// it; its file, unlinked, and when it was ordered.
+    async fn export(&self, kind: Kind) -> Result<(File, i64), Stopped> {
         let name = format!("audit_export.{kind}");
-        let mut order = self.open_order(&name)?;
-        let mut state = ExportState::Open;
-        if order.is_none() {
-            let at = now();
-            let body = wire::export(kind, audit::fields(kind));
-            let call = Call::new(Endpoint::ExportNew, &[], Some(body.into_bytes()));
-            let made = self.asked(kind, call).await?;
-            state = made.state;
-            order = Some(Order { id: made.id, at });
-        }
-        let order = order.ok_or_else(|| no_export(kind))?;
-        let PathKey::Segment(id) = wire::segment(&order.id) else {
-            return Err(no_export(kind));
+        let fields = audit::fields(kind);
+        let mut walk = match self.open_order(&name)? {
+            Some(order) => Walk::resumed(kind, fields, order),
+            None => Walk::new(kind, fields),
         };
-        // The order and the download are calls, too.
-        let mut questions = CALLS_MAX - 2;
-        let mut wait_ms = POLL_MS;
+        // The order and the two downloads are calls, too.
+        let mut questions = CALLS_MAX - 3;
         loop {
-            match state {
-                ExportState::Done { url } => {
-                    self.store.clear(&name)?;
-                    return Ok((url, order.at));
-                }
-                ExportState::Failed => {
-                    self.store.clear(&name)?;
-                    return Err(Stopped::Away(format!(
-                        "the remote could not make the export of {kind}\nNothing was changed. Try again later."
-                    )));
-                }
-                ExportState::Open if questions == 0 => {
-                    let json = serde_json::to_string(&order).expect("plain data is always JSON");
+            match walk.errand(now()) {
+                Errand::WaitUntil(_) if questions == 0 => {
+                    let json = serde_json::to_string(&walk.order());
+                    let json = json.expect("plain data is always JSON");
                     self.store.set_text(&name, &json)?;
                     return Err(Stopped::Away(format!(
                         "the remote is still making the export of {kind}\nNothing was changed. The next audit within the hour takes this export up."
                     )));
                 }
-                ExportState::Open => {}
-            }
-            questions -= 1;
-            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-            wait_ms = (wait_ms * 2).min(POLL_MS_MAX);
-            let call = Call::new(Endpoint::ExportRead, &[&id], None);
-            state = match self.asked(kind, call).await {
-                Ok(export) => export.state,
-                Err(stopped) => {
-                    // The remote may not know it any more: the next audit orders anew.
-                    self.store.clear(&name)?;
-                    return Err(stopped);
+                Errand::WaitUntil(then) => {
+                    questions -= 1;
+                    let ms = (then - now()).max(1) as u64;
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
                 }
-            };
+                Errand::Call(call) => {
+                    if let Err(stopped) = self.ask(kind, &mut walk, call).await {
+                        // The remote may not know it any more: the next audit orders anew.
+                        self.store.clear(&name)?;
+                        return Err(stopped);
+                    }
+                }
+                Errand::Nowhere => return Err(no_export(kind)),
+                Errand::Fetch { address, again } => {
+                    self.store.clear(&name)?;
+                    let fetched = self.fetch(kind, &mut walk, &address, again).await?;
+                    if let (Some(file), Some(order)) = (fetched, walk.order()) {
+                        return Ok((file, order.at));
+                    }
+                }
+            }
         }
     }
 
@@ -191,16 +210,27 @@ impl Auditor<'_> {
         Ok(order.filter(|order| (now - ORDER_MS_MAX..=now).contains(&order.at)))
     }
 
-    async fn asked(&self, kind: Kind, call: Call) -> Result<wire::Export, Stopped> {
+    async fn ask(&self, kind: Kind, walk: &mut Walk, call: Call) -> Result<(), Stopped> {
         let left = self.leave(call.endpoint).await?;
         let answer = self.http.send(call).await;
         self.landed(&left, &answer)?;
-        let response = usable(kind, answer)?;
-        response.export().ok_or_else(|| no_export(kind))
+        match walk.told(&answer, left.at, now()) {
+            Told::On => Ok(()),
+            Told::Failed => Err(Stopped::Away(format!(
+                "the remote could not make the export of {kind}\nNothing was changed. Try again later."
+            ))),
+            Told::Nothing => usable(kind, answer).and(Err(no_export(kind))),
+        }
     }
 
-    /// The export's file, unlinked, read from its start.
-    async fn fetch(&self, kind: Kind, address: &str) -> Result<File, Stopped> {
+    /// The export's file, unlinked, read from its start. `None`: it has to be fetched once more.
+    async fn fetch(
+        &self,
+        kind: Kind,
+        walk: &mut Walk,
+        address: &str,
+        again: bool,
+    ) -> Result<Option<File>, Stopped> {
         let mut file =
             tempfile::tempfile_in(&self.config.state_dir).map_err(|error| self.io(&error))?;
         let left = self.leave(Endpoint::ExportFile).await?;
@@ -214,15 +244,21 @@ impl Auditor<'_> {
                 }
                 file.write_all(piece)
             };
-            self.http.download(address, &mut sink).await
+            self.http.download(address, again, &mut sink).await
         };
         let answer = match fetched {
             Ok(answer) => answer,
             Err(not) => {
                 self.conclude(&left, None, "unknown")?;
+                if walk.not_fetched(&not) {
+                    return Ok(None);
+                }
                 return Err(match not {
                     NotFetched::Elsewhere => Stopped::Unusable(format!(
-                        "the export of {kind} lies on another host than `api.url`: the credentials were not sent there\nNothing was fetched or changed. Look whether `api.url` names the project's own cluster."
+                        "the export of {kind} lies on a host that is neither `api.url`'s nor one of the API's own for downloads: it was not called\nNothing was changed. Look whether `api.url` names the project's own cluster."
+                    )),
+                    NotFetched::Bare { status, .. } => Stopped::Away(format!(
+                        "the export of {kind} was not given out where it lies ({status})\nNothing was changed. Try again later."
                     )),
                     NotFetched::Sink(error) => self.io(&error).into(),
                 });
@@ -231,7 +267,7 @@ impl Auditor<'_> {
         self.landed(&left, &answer)?;
         usable(kind, answer)?;
         file.rewind().map_err(|error| self.io(&error))?;
-        Ok(file)
+        Ok(Some(file))
     }
 
     /// What the disk has to keep free stays free.
@@ -402,9 +438,13 @@ fn usable(kind: Kind, answer: Answer) -> Result<Response, Stopped> {
             } else {
                 format!(" {}", crate::config::problem::visible(&code))
             };
-            Err(Stopped::Away(format!(
+            let said = format!(
                 "the remote gave no export of {kind} ({status}{code})\nNothing was changed. Try again later."
-            )))
+            );
+            Err(match status {
+                400 | 404 | 405 | 409 | 410 | 422 if !code.is_empty() => Stopped::Unusable(said),
+                _ => Stopped::Away(said),
+            })
         }
     }
 }

@@ -5,15 +5,14 @@
 
 use std::sync::Arc;
 
+use super::export::{Errand, Told, Walk};
 use super::{Cargo, InAir, Loop};
 use crate::kind::Kind;
 use crate::plan::Listing;
 use crate::store::Result;
 use crate::store::flight::Keys;
 use crate::verdict::{LinkNews, of_probe};
-use crate::wire::{
-    self, Answer, Call, Endpoint, ExportState, KeyColumn, NoAnswer, PathKey, segment,
-};
+use crate::wire::{Answer, Endpoint, KeyColumn, NoAnswer};
 
 /// What the remote has is believed so long.
 const KNOWN_MS: i64 = 600_000;
@@ -24,29 +23,13 @@ const EXPORT_MS_MAX: i64 = 600_000;
 /// Before it is tried again.
 const UNUSABLE_MS: i64 = 3_600_000;
 
-/// The first question comes after so long; then it doubles.
-const POLL_MS: i64 = 500;
-const POLL_MS_MAX: i64 = 10_000;
-
 /// A catalogue of more SKUs is not held in memory.
 const KEYS_MAX: usize = 1_000_000;
 
-#[derive(Default)]
 pub(super) enum Catalogue {
-    #[default]
-    Unasked,
+    /// Not known, or being found out.
+    Asking(Walk),
     InAir,
-    /// The export is being made. `since`: when it was ordered.
-    Ordered {
-        id: String,
-        since: i64,
-        polls: u32,
-        next: i64,
-    },
-    Ready {
-        address: String,
-        since: i64,
-    },
     /// As it was at that time.
     Known {
         keys: Arc<Keys>,
@@ -58,26 +41,30 @@ pub(super) enum Catalogue {
 }
 
 /// The step that a call takes.
-pub(super) enum Step {
-    Order,
-    Ask {
-        id: String,
-        since: i64,
-        polls: u32,
-    },
-    /// With what came of it; `None`: nothing usable.
-    Fetch {
-        since: i64,
-        keys: Option<Keys>,
-    },
+pub(super) struct Step {
+    walk: Walk,
+    fetched: Option<Fetched>,
+}
+
+enum Fetched {
+    Whole(Keys),
+    /// It is to be fetched once more.
+    Again,
+    /// Nothing usable.
+    Not,
+}
+
+impl Default for Catalogue {
+    fn default() -> Catalogue {
+        Catalogue::Asking(Walk::new(Kind::Skus, &["source_id"]))
+    }
 }
 
 impl Catalogue {
     pub fn listing(&self) -> Listing {
         match self {
-            Catalogue::Unasked | Catalogue::Ready { .. } => Listing::Step(i64::MIN),
+            Catalogue::Asking(walk) => Listing::Step(walk.due()),
             Catalogue::InAir => Listing::InAir,
-            Catalogue::Ordered { next, .. } => Listing::Step(*next),
             Catalogue::Known { .. } => Listing::Known,
             Catalogue::Unusable { .. } => Listing::Unusable,
         }
@@ -92,20 +79,20 @@ impl Catalogue {
 
     /// What is too old is forgotten.
     pub fn age(&mut self, now: i64) {
-        let over = match self {
-            Catalogue::Known { at, .. } => !(*at..*at + KNOWN_MS).contains(&now),
-            Catalogue::Unusable { until } => !(*until - UNUSABLE_MS..*until).contains(&now),
-            Catalogue::Ordered { since, .. } | Catalogue::Ready { since, .. } => {
-                if !(*since..*since + EXPORT_MS_MAX).contains(&now) {
-                    *self = Catalogue::unusable(now);
-                }
-                false
+        let within = |from: i64, ms: i64| (from..from + ms).contains(&now);
+        let next = match self {
+            Catalogue::Known { at, .. } if !within(*at, KNOWN_MS) => Catalogue::default(),
+            Catalogue::Unusable { until } if !within(*until - UNUSABLE_MS, UNUSABLE_MS) => {
+                Catalogue::default()
             }
-            Catalogue::Unasked | Catalogue::InAir => false,
+            Catalogue::Asking(walk)
+                if (walk.order()).is_some_and(|order| !within(order.at, EXPORT_MS_MAX)) =>
+            {
+                Catalogue::unusable(now)
+            }
+            _ => return,
         };
-        if over {
-            *self = Catalogue::Unasked;
-        }
+        *self = next;
     }
 
     pub fn unusable(now: i64) -> Catalogue {
@@ -117,46 +104,51 @@ impl Catalogue {
 
 impl Loop {
     pub(super) fn take_stock(&mut self, now: i64) -> Result<bool> {
-        let (call, step) = match std::mem::take(&mut self.catalogue) {
-            Catalogue::Unasked => {
-                let body = wire::export(Kind::Skus, &["source_id"]);
-                let call = Call::new(Endpoint::ExportNew, &[], Some(body.into_bytes()));
-                (call, Step::Order)
-            }
-            Catalogue::Ordered {
-                id, since, polls, ..
-            } => match segment(&id) {
-                PathKey::Segment(path) => (
-                    Call::new(Endpoint::ExportRead, &[&path], None),
-                    Step::Ask { id, since, polls },
-                ),
-                PathKey::Unsendable => {
-                    self.catalogue = Catalogue::unusable(now);
-                    return Ok(true);
-                }
-            },
-            Catalogue::Ready { address, since } => return self.fetch(address, since, now),
-            other => {
-                self.catalogue = other;
-                return Ok(false);
+        let Catalogue::Asking(walk) = &self.catalogue else {
+            return Ok(false);
+        };
+        let call = match walk.errand(now) {
+            Errand::WaitUntil(_) => return Ok(false),
+            Errand::Fetch { address, again } => return self.fetch(address, again, now),
+            Errand::Call(call) => call,
+            Errand::Nowhere => {
+                self.catalogue = Catalogue::unusable(now);
+                return Ok(true);
             }
         };
         let request = self.note(None, call.endpoint, now)?;
-        self.catalogue = Catalogue::InAir;
-        let cargo = Cargo::Catalogue(step);
-        self.fly(call, (request, now), cargo);
+        if let Some(walk) = self.asking() {
+            let step = Step {
+                walk,
+                fetched: None,
+            };
+            self.fly(call, (request, now), Cargo::Catalogue(step));
+        }
         Ok(true)
     }
 
-    fn fetch(&mut self, address: String, since: i64, now: i64) -> Result<bool> {
+    /// Takes the walk along on a call.
+    fn asking(&mut self) -> Option<Walk> {
+        match std::mem::replace(&mut self.catalogue, Catalogue::InAir) {
+            Catalogue::Asking(walk) => Some(walk),
+            other => {
+                self.catalogue = other;
+                None
+            }
+        }
+    }
+
+    fn fetch(&mut self, address: String, again: bool, now: i64) -> Result<bool> {
         let request = self.note(None, Endpoint::ExportFile, now)?;
-        self.catalogue = Catalogue::InAir;
+        let Some(mut walk) = self.asking() else {
+            return Ok(false);
+        };
         self.spend(request, Endpoint::ExportFile, now);
         let carrier = self.carrier.clone();
         self.air.spawn(async move {
             let mut keys = Keys::default();
             let mut column = KeyColumn::default();
-            let fetched = {
+            let answer = {
                 let mut sink = |piece: &[u8]| {
                     let told = column.feed(piece, &mut |key| keys.insert(key));
                     match told.is_ok() && keys.len() <= KEYS_MAX {
@@ -164,23 +156,27 @@ impl Loop {
                         false => Err(std::io::ErrorKind::InvalidData.into()),
                     }
                 };
-                carrier.fetch(&address, &mut sink).await
+                carrier.fetch(&address, again, &mut sink).await
             };
-            let whole = matches!(&fetched, Ok(Answer::Got(response)) if response.status == 200)
+            let whole = matches!(&answer, Ok(Answer::Got(response)) if response.status == 200)
                 && column.finish(&mut |key| keys.insert(key)).is_ok();
-            let keys = whole.then_some(keys);
+            let fetched = match &answer {
+                _ if whole => Fetched::Whole(keys),
+                Err(why) if walk.not_fetched(why) => Fetched::Again,
+                _ => Fetched::Not,
+            };
             // It lies elsewhere, or is not what was asked for: nothing of the link's.
-            let answer = fetched.unwrap_or_else(|_| {
+            let answer = answer.unwrap_or_else(|_| {
                 Answer::None(NoAnswer {
                     left: false,
                     why: "the export could not be used".into(),
                 })
             });
-            let cargo = Cargo::Catalogue(Step::Fetch { since, keys });
+            let fetched = Some(fetched);
             let in_air = InAir {
                 request,
                 left: now,
-                cargo,
+                cargo: Cargo::Catalogue(Step { walk, fetched }),
             };
             (in_air, answer)
         });
@@ -189,75 +185,37 @@ impl Loop {
 
     pub(super) fn stock_told(
         &mut self,
-        step: Step,
+        Step { mut walk, fetched }: Step,
         (request, left): (i64, i64),
         answer: &Answer,
     ) -> Result<()> {
-        let response = match answer {
-            Answer::Got(response) => Some(response),
-            Answer::None(_) | Answer::NoCredentials(_) => None,
+        let told = match &fetched {
+            None => walk.told(answer, left, self.now()),
+            Some(Fetched::Whole(_) | Fetched::Again) => Told::On,
+            Some(Fetched::Not) => Told::Nothing,
         };
-        let export = response
-            .filter(|response| response.status == 200)
-            .and_then(|response| response.export());
-        let refused = response.is_some_and(|response| {
-            matches!(response.status, 400 | 404 | 405 | 409 | 410 | 422)
-                && response.fault().is_some()
-        });
-        let fetched = matches!(step, Step::Fetch { .. });
-        let usable = match &step {
-            Step::Fetch { keys, .. } => keys.is_some(),
-            Step::Order | Step::Ask { .. } => export.is_some(),
-        };
-        let link = match usable || refused || fetched {
+        let refused = matches!(answer, Answer::Got(response)
+            if matches!(response.status, 400 | 404 | 405 | 409 | 410 | 422) && response.fault().is_some());
+        let link = match told != Told::Nothing || refused || fetched.is_some() {
             true => LinkNews::Fine,
             false => of_probe(answer, self.now()),
         };
-        let word = if usable { "told" } else { "unknown" };
+        let word = match (told, &fetched) {
+            (Told::Nothing, _) | (_, Some(Fetched::Again)) => "unknown",
+            _ => "told",
+        };
         let after = self.after(request, left, answer, word, &link, None);
         let now = after.now;
         self.store.write(move |c| after.store(c))?;
-        self.catalogue = match (step, export) {
-            (
-                Step::Fetch {
-                    since,
-                    keys: Some(keys),
-                },
-                _,
-            ) => Catalogue::Known {
+        let since = walk.order().map_or(now, |order| order.at);
+        self.catalogue = match (told, fetched) {
+            (Told::On, Some(Fetched::Whole(keys))) => Catalogue::Known {
                 keys: Arc::new(keys),
                 at: since,
             },
-            (Step::Fetch { keys: None, .. }, _) => Catalogue::unusable(now),
-            (step, Some(export)) => {
-                let (since, polls) = match step {
-                    Step::Ask { since, polls, .. } => (since, polls + 1),
-                    _ => (left, 0),
-                };
-                match export.state {
-                    ExportState::Open => Catalogue::Ordered {
-                        id: export.id,
-                        since,
-                        polls,
-                        next: now + (POLL_MS << polls.min(16)).min(POLL_MS_MAX),
-                    },
-                    ExportState::Done { url } => Catalogue::Ready {
-                        address: url,
-                        since,
-                    },
-                    ExportState::Failed => Catalogue::unusable(now),
-                }
-            }
+            (Told::On, _) => Catalogue::Asking(walk),
             // The link waits; then the same again.
-            (Step::Ask { id, since, polls }, None) if link != LinkNews::Fine => {
-                Catalogue::Ordered {
-                    id,
-                    since,
-                    polls,
-                    next: now,
-                }
-            }
-            (Step::Order, None) if link != LinkNews::Fine => Catalogue::Unasked,
+            (Told::Nothing, None) if link != LinkNews::Fine => Catalogue::Asking(walk),
             _ => Catalogue::unusable(now),
         };
         Ok(())

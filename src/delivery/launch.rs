@@ -41,6 +41,7 @@ impl Loop {
                 spare,
             } => self.singles(kind, most, (upserts, spare), now),
             Next::Listing => self.take_stock(now),
+            Next::Line => self.ask_line(now),
             Next::Body {
                 kind,
                 channel,

@@ -7,8 +7,10 @@
 mod calls;
 mod catalogue;
 mod clock;
+pub(crate) mod export;
 mod identity;
 mod launch;
+mod line;
 mod settle;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -161,6 +163,8 @@ enum Cargo {
     Witness(flight::Witness),
     /// A step to know which SKUs the remote has.
     Catalogue(catalogue::Step),
+    /// The list of jobs: is the line worked off?
+    Line,
 }
 
 struct Loop {
@@ -188,6 +192,7 @@ struct Loop {
     /// When to ask next what the project allows in metadata; `None`: that is in the air.
     schemas: Option<i64>,
     catalogue: Catalogue,
+    line: line::Line,
 }
 
 impl Loop {
@@ -254,6 +259,7 @@ impl Loop {
             identity: Identity::default(),
             schemas: Some(schemas),
             catalogue: Catalogue::default(),
+            line: line::Line::default(),
         })
     }
 
@@ -381,6 +387,7 @@ impl Loop {
             bulk: self.settings.api.bulk,
             schemas: self.schemas,
             listing: self.catalogue.listing(),
+            line: self.line.due(now),
         };
         Ok(plan::next(&outlook, now))
     }

@@ -99,6 +99,7 @@ impl Loop {
             }
             Cargo::Schemas => self.schemas_told((request, left), answer),
             Cargo::Catalogue(step) => self.stock_told(step, (request, left), answer),
+            Cargo::Line => self.line_told((request, left), answer),
             Cargo::Witness(witness) => self.witness_heard(&witness, (request, left), answer),
             Cargo::Probe => {
                 let link = verdict::of_probe(answer, self.now());

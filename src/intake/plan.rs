@@ -14,9 +14,10 @@ use crate::config;
 use crate::folder::claim::Claimed;
 use crate::kind::Kind;
 use crate::mapping::ColumnUse;
-use crate::record::{Act, Batch, Content};
+use crate::record::{Act, Batch, BatchRow, CLEARED, Content};
 use crate::reject::Reject;
 use crate::store::{Compared, Comparer, Outcome, Present, Store, StoreLookup};
+use crate::wire::{PathKey, segment};
 
 /// Changes, samples and rejects that are listed of one file at most; counts count all.
 pub const LISTED_MAX: usize = 1_000;
@@ -56,6 +57,8 @@ pub struct PlannedFile {
 pub struct ToSend {
     pub kind: Kind,
     pub what: Sent,
+    /// Its consents are to be told, by a call of their own.
+    pub consents: bool,
     /// About how much its JSON weighs.
     pub bytes: usize,
     /// Of a new SKU: bytes of its row in a CSV upload, if that carries it.
@@ -70,7 +73,15 @@ pub type RowBytes<'a> = &'a dyn Fn(&str, &Content) -> Option<usize>;
 pub enum Sent {
     New,
     Changed,
+    /// An order that is changed by the API's own word for it.
+    ChangedById,
     Deleted,
+    /// Deleted, and made again: a SKU of another product than before, or a record that came back.
+    Remade,
+    /// Nothing: it is deleted before it was ever sent.
+    Unmade,
+    /// Nothing of the record itself.
+    Nothing,
 }
 
 #[derive(Clone, Debug)]
@@ -128,6 +139,7 @@ pub fn dry_run(
     let mut comparing = Comparing {
         comparer: Comparer::new(look()?, scratch_dir)?,
         seen: HashSet::new(),
+        sent_at: HashMap::new(),
         planned: PlannedFile::default(),
         row_bytes,
     };
@@ -140,6 +152,7 @@ pub fn dry_run(
             ..PlannedFile::default()
         };
         comparing.seen.clear();
+        comparing.sent_at.clear();
         let told = plan_one(
             path,
             &circumstances(folder),
@@ -270,6 +283,7 @@ fn look_over(
             comparing.planned.to_send.push(ToSend {
                 kind,
                 what,
+                consents: false,
                 bytes,
                 row_bytes: None,
             });
@@ -302,6 +316,8 @@ struct Comparing<'a> {
     comparer: Comparer,
     /// Keys of this file: a record counts once a file, by the first that it does to it.
     seen: HashSet<u64>,
+    /// Where in `to_send` a record of this file stands: it goes once, after all of the file's rows.
+    sent_at: HashMap<u64, usize>,
     planned: PlannedFile,
 }
 
@@ -325,7 +341,14 @@ impl Sink for Comparing<'_> {
             } else {
                 None
             };
-            self.note(row.kind, key, (bytes, row_bytes), compared);
+            let to_send = ToSend {
+                kind: row.kind,
+                what: sent(row.kind, key, &compared),
+                consents: tells_consents(batch, row, &compared),
+                bytes,
+                row_bytes,
+            };
+            self.note(row.kind, key, to_send, compared);
             if self.planned.samples.len() < SAMPLES_MAX && row.act == Act::Upsert {
                 let fields = batch.shapes[row.shape].fields();
                 let content = Content::decode(fields, batch.values(row)).unwrap_or_default();
@@ -351,30 +374,18 @@ impl Sink for Comparing<'_> {
 }
 
 impl Comparing<'_> {
-    fn note(
-        &mut self,
-        kind: Kind,
-        key: &str,
-        (bytes, row_bytes): (usize, Option<usize>),
-        compared: Compared,
-    ) {
+    fn note(&mut self, kind: Kind, key: &str, to_send: ToSend, compared: Compared) {
         // A customer that an orders file brings along does not count.
         let is_own = kind == Kind::Orders || self.planned.kind != Some(Kind::Orders);
         let mark = xxhash_rust::xxh3::xxh3_64(format!("{} {key}", kind.code()).as_bytes());
         let once = u64::from(is_own && self.seen.insert(mark));
-        let sent = match compared.outcome {
-            Outcome::New => {
-                self.planned.new += once;
-                Sent::New
-            }
+        match compared.outcome {
+            Outcome::New => self.planned.new += once,
             Outcome::Unchanged => {
                 self.planned.unchanged += once;
                 return;
             }
-            Outcome::Deleted => {
-                self.planned.deleted += once;
-                Sent::Deleted
-            }
+            Outcome::Deleted => self.planned.deleted += once,
             Outcome::Changed(patch) => {
                 self.planned.changed += once;
                 for (field, (from, to)) in patch.fields {
@@ -388,15 +399,87 @@ impl Comparing<'_> {
                         });
                     }
                 }
-                Sent::Changed
             }
+        }
+        match self.sent_at.get(&mark) {
+            Some(&place) => {
+                let before = &mut self.planned.to_send[place];
+                before.then(to_send);
+            }
+            None => {
+                self.sent_at.insert(mark, self.planned.to_send.len());
+                self.planned.to_send.push(to_send);
+            }
+        }
+    }
+}
+
+impl ToSend {
+    /// A later row of the same file says this of it.
+    fn then(&mut self, later: ToSend) {
+        let what = match (self.what, later.what) {
+            (before, Sent::Nothing) => before,
+            (_, Sent::Unmade) => Sent::Unmade,
+            (Sent::Deleted | Sent::Remade, Sent::New) => Sent::Remade,
+            (_, Sent::Deleted) => Sent::Deleted,
+            (Sent::Nothing | Sent::Unmade, later) => later,
+            (before, _) => before,
         };
-        self.planned.to_send.push(ToSend {
-            kind,
-            what: sent,
-            bytes,
-            row_bytes,
-        });
+        *self = ToSend {
+            what,
+            consents: !matches!(what, Sent::Deleted | Sent::Unmade)
+                && (self.consents || later.consents),
+            row_bytes: later.row_bytes.filter(|_| what == Sent::New),
+            ..later
+        };
+    }
+}
+
+/// What delivery would send of a record by this row.
+fn sent(kind: Kind, key: &str, compared: &Compared) -> Sent {
+    let can_stand_in_a_path = || matches!(segment(key), PathKey::Segment(_));
+    match &compared.outcome {
+        Outcome::Unchanged => Sent::Nothing,
+        Outcome::New => Sent::New,
+        Outcome::Deleted if compared.remote.sent => Sent::Deleted,
+        Outcome::Deleted => Sent::Unmade,
+        Outcome::Changed(patch) => {
+            let is_consent = |field: &String| field.starts_with("consent.");
+            let moved = kind == Kind::Skus
+                && (patch.fields.get("product")).is_some_and(|(from, _)| from.is_some());
+            match compared.remote.sent {
+                _ if patch.fields.keys().all(is_consent) => Sent::Nothing,
+                true if moved => Sent::Remade,
+                _ if kind == Kind::Orders && compared.remote.id && can_stand_in_a_path() => {
+                    Sent::ChangedById
+                }
+                _ => Sent::Changed,
+            }
+        }
+    }
+}
+
+/// Whether a row says something new of its customer's consents.
+fn tells_consents(batch: &Batch, row: &BatchRow, compared: &Compared) -> bool {
+    let is_consent = |field: &str| field.starts_with("consent.");
+    if row.kind != Kind::Customers || row.act != Act::Upsert {
+        return false;
+    }
+    match &compared.outcome {
+        Outcome::Changed(patch) => {
+            let set = |(field, (_, to)): (&String, &(Option<String>, Option<String>))| {
+                is_consent(field) && to.is_some()
+            };
+            patch.fields.iter().any(set)
+        }
+        Outcome::New => {
+            let fields = batch.shapes[row.shape].fields();
+            fields.iter().any(|field| is_consent(field))
+                && Content::decode(fields, batch.values(row)).is_some_and(|content| {
+                    (content.iter()).any(|(field, json)| is_consent(field) && json != CLEARED)
+                })
+        }
+        Outcome::Unchanged | Outcome::Deleted => false,
     }
 }
 

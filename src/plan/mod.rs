@@ -107,6 +107,8 @@ pub struct Queue {
     /// See `channel`.
     pub bound: bool,
     pub jobs_open: usize,
+    /// A deletion waits until the line of the remote's jobs is worked off.
+    pub line: bool,
     /// When the next of those that may not go yet may.
     pub next: Option<i64>,
 }
@@ -138,6 +140,8 @@ pub struct Outlook<'a> {
     /// When to ask next what the project allows in metadata; `None`: that is in the air.
     pub schemas: Option<i64>,
     pub listing: Listing,
+    /// When to ask next whether the line of the remote's jobs is worked off; `None`: that is in the air.
+    pub line: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +163,8 @@ pub enum Next {
     },
     /// The next step to know which SKUs the remote has.
     Listing,
+    /// Whether the line of the remote's jobs is worked off.
+    Line,
     /// One body; `body`: of the half with this number.
     Body {
         kind: Kind,
@@ -239,6 +245,15 @@ fn send(look: &Outlook<'_>, free: usize, now: i64, wake: &mut Wake) -> Option<Ne
         .min_by_key(|job| job.next_poll);
     if let Some(job) = due {
         return Some(Next::Poll { flight: job.flight });
+    }
+    if let Some(line) = look.line
+        && look.queues.iter().any(|queue| queue.line)
+    {
+        match line <= now {
+            true if free > 0 => return Some(Next::Line),
+            true => {}
+            false => wake.at(line),
+        }
     }
     let body_room = match look.budget.room(Purse::Bulk, now) {
         _ if look.body_in_air => false,

@@ -35,6 +35,7 @@ fn queue(kind: Kind, upserts: usize) -> Queue {
         bodies: Vec::new(),
         bound: false,
         jobs_open: 0,
+        line: false,
         next: None,
     }
 }
@@ -78,6 +79,7 @@ fn check(case: &Case, expected: Next) {
         bulk: case.bulk,
         schemas: None,
         listing: case.listing,
+        line: Some(2_000),
     };
     assert_eq!(next(&look, 1_000), expected);
 }
@@ -285,4 +287,26 @@ fn many_new_skus_go_by_csv_once_the_remote_is_known_not_to_have_them() {
     check(&case, singles(Kind::Skus, 8));
     (case.listing, case.bulk) = (Listing::Step(0), Bulk::Never);
     check(&case, singles(Kind::Skus, 8));
+}
+
+#[test]
+fn the_line_of_jobs_is_asked_for_where_a_deletion_waits_for_it() {
+    let mut case = case(vec![queue(Kind::Customers, 0)]);
+    check(&case, Next::Idle);
+    case.queues[0].line = true;
+    check(&case, Next::SleepUntil(2_000));
+    let look = Outlook {
+        link: &case.link,
+        budget: &case.budget,
+        paused_until: None,
+        queues: &case.queues,
+        jobs: &[],
+        in_air: 0,
+        body_in_air: false,
+        bulk: Bulk::Auto,
+        schemas: None,
+        listing: Listing::Step(0),
+        line: Some(2_000),
+    };
+    assert_eq!(next(&look, 2_000), Next::Line);
 }

@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::*;
@@ -208,7 +208,12 @@ fn the_client_leaves_an_encoded_key_as_it_is() {
     assert_eq!(url.path(), "/v1/x");
 }
 
-fn download(http: &Http, address: &str, kept: &mut Vec<u8>) -> Result<Answer, NotFetched> {
+fn download(
+    http: &Http,
+    address: &str,
+    again: bool,
+    kept: &mut Vec<u8>,
+) -> Result<Answer, NotFetched> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -217,56 +222,182 @@ fn download(http: &Http, address: &str, kept: &mut Vec<u8>) -> Result<Answer, No
         kept.extend_from_slice(piece);
         Ok(())
     };
-    runtime.block_on(http.download(address, &mut sink))
+    runtime.block_on(http.download(address, again, &mut sink))
+}
+
+/// Answers each connection with a status and `x`, and keeps what it was asked.
+fn listening(listen: &str, status: &'static str) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind(listen).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = heard.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut head = Vec::new();
+            let mut piece = [0; 4096];
+            while !head.ends_with(b"\r\n\r\n") {
+                match stream.read(&mut piece) {
+                    Ok(n) if n > 0 => head.extend_from_slice(&piece[..n]),
+                    _ => break,
+                }
+            }
+            let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+            let refused = status.starts_with("401") && !head.contains("x-app-token");
+            let status = if refused { status } else { "200 OK" };
+            hears.lock().unwrap().push(head);
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx"
+            );
+        }
+    });
+    (addr, heard)
+}
+
+fn with_credentials(heard: &Mutex<Vec<String>>) -> Vec<bool> {
+    let heard = heard.lock().unwrap();
+    let any = |head: &String| head.contains("x-app") || head.contains("app-token");
+    heard.iter().map(any).collect()
 }
 
 #[test]
-fn a_download_goes_to_the_remote_itself_alone() {
-    let (elsewhere, reached) = server(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx".to_vec(),
-        false,
-    );
-    let (addr, _) = server(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na,b".to_vec(),
-        false,
-    );
-    let http = http(format!("http://{addr}"), 5_000);
+fn credentials_of_a_download_go_to_the_api_alone() {
+    let (api, asked) = listening("127.0.0.1:0", "200 OK");
+    let (other, heard) = listening("127.0.0.1:0", "200 OK");
+    let http = http(format!("http://{api}"), 5_000);
     let mut kept = Vec::new();
-    let answer = download(
-        &http,
-        &format!("http://{addr}/v1/exports/e?token=t"),
-        &mut kept,
-    );
-    assert!(matches!(answer, Ok(Answer::Got(response)) if response.status == 200));
-    assert_eq!(kept, b"a,b");
+    let mut fetch = |address: String, again| download(&http, &address, again, &mut kept);
+    let path = "v1/exports/e?token=t";
     for address in [
-        format!("http://{elsewhere}/v1/exports/e?token=t"),
-        format!("https://{addr}/v1/exports/e"),
-        format!("http://localhost:{}/v1/exports/e", addr.port()),
-        format!("http://{addr}@{elsewhere}/"),
-        format!("http://me@{addr}/"),
-        format!("http://{addr}.example/"),
+        format!("http://{api}/{path}"),
+        format!("http://{other}/{path}"),
+        format!("http://localhost:{}/{path}", other.port()),
+    ] {
+        for again in [false, true] {
+            let answer = fetch(address.clone(), again);
+            assert!(matches!(answer, Ok(Answer::Got(response)) if response.status == 200));
+        }
+    }
+    for address in [
+        format!("http://{api}@{other}/"),
+        format!("http://me@{api}/"),
+        format!("http://{api}.example/"),
+        format!("https://localhost.example:{}/", other.port()),
+        "http://download.voucherify.io/v1/exports/e".to_owned(),
         "/v1/exports/e?token=t".to_owned(),
         "file:///etc/passwd".to_owned(),
     ] {
-        let answer = download(&http, &address, &mut kept);
+        let answer = fetch(address.clone(), false);
         assert!(matches!(answer, Err(NotFetched::Elsewhere)), "{address}");
     }
-    assert_eq!(reached.load(Ordering::SeqCst), 0);
+    assert_eq!(kept, b"xxxxxx");
+    assert_eq!(with_credentials(&asked), [true; 2]);
+    assert_eq!(with_credentials(&heard), [false; 4]);
 }
 
 #[test]
-fn the_known_port_of_a_scheme_may_be_left_out() {
-    assert!(same_origin(
-        "https://api.example",
-        "https://API.example:443/x"
+fn another_host_that_refuses_is_not_given_credentials() {
+    let (api, _) = listening("127.0.0.1:0", "200 OK");
+    let (other, heard) = listening("127.0.0.1:0", "401 No");
+    let http = http(format!("http://{api}"), 5_000);
+    for again in [false, true] {
+        let answer = download(&http, &format!("http://{other}/x"), again, &mut Vec::new());
+        assert!(matches!(
+            answer,
+            Err(NotFetched::Bare {
+                status: 401,
+                may: false
+            })
+        ));
+    }
+    assert_eq!(with_credentials(&heard), [false; 2]);
+}
+
+#[test]
+fn the_apis_own_download_host_gets_credentials_only_after_a_refusal_without() {
+    let (api, _) = listening("127.0.0.1:0", "200 OK");
+    let place = format!("127.0.0.2:{}", api.port());
+    let (other, heard) = listening(&place, "401 No");
+    let url = format!("http://api.localhost:{}", api.port());
+    let mut http = http(url, 5_000);
+    http.client = reqwest::Client::builder()
+        .no_proxy()
+        .resolve("download.localhost", other)
+        .build()
+        .unwrap();
+    let address = format!("http://download.localhost:{}/x", api.port());
+    let mut kept = Vec::new();
+    let first = download(&http, &address, false, &mut kept);
+    assert!(matches!(
+        first,
+        Err(NotFetched::Bare {
+            status: 401,
+            may: true
+        })
     ));
-    assert!(!same_origin(
-        "https://api.example",
-        "https://api.example:8443/x"
-    ));
-    assert!(!same_origin(
-        "https://api.example",
-        "https://download.api.example/x"
-    ));
+    let second = download(&http, &address, true, &mut kept);
+    assert!(matches!(second, Ok(Answer::Got(response)) if response.status == 200));
+    assert_eq!(with_credentials(&heard), [false, true]);
+}
+
+#[test]
+fn a_redirect_of_a_download_is_not_followed() {
+    let (elsewhere, reached) = listening("127.0.0.1:0", "200 OK");
+    let redirect = format!(
+        "HTTP/1.1 302 Found\r\nLocation: http://{elsewhere}/x\r\nContent-Length: 0\r\n\r\n"
+    );
+    let (other, _) = server(redirect.into_bytes(), false);
+    let (api, _) = listening("127.0.0.1:0", "200 OK");
+    let http = http(format!("http://{api}"), 5_000);
+    let answer = download(&http, &format!("http://{other}/x"), false, &mut Vec::new());
+    assert!(matches!(answer, Ok(Answer::Got(response)) if response.status == 302));
+    assert_eq!(with_credentials(&reached), [false; 0]);
+}
+
+#[track_caller]
+fn lies(base: &str, address: &str, expected: Option<Place>) {
+    assert_eq!(Place::of(base, address), expected, "{address} of {base}");
+}
+
+#[test]
+fn downloads_lie_on_hosts_of_the_apis_maker_or_domain() {
+    let api = "https://api.voucherify.io";
+    lies(api, "https://API.voucherify.io:443/x", Some(Place::Api));
+    lies(api, "https://api.voucherify.io:8443/x", Some(Place::Beside));
+    let download = Some(Place::Download);
+    lies(api, "https://download.voucherify.io/x", download);
+    let us = "https://us1.api.voucherify.io";
+    lies(us, "https://us1.download.voucherify.io/x", download);
+    // Another cluster's, and another port, are not this one's.
+    lies(us, "https://download.voucherify.io/x", Some(Place::Beside));
+    lies(
+        us,
+        "https://us1.download.voucherify.io:444/x",
+        Some(Place::Beside),
+    );
+    // Behind a proxy of the shop's own.
+    let proxy = "https://loyalty.shop.example";
+    lies(
+        proxy,
+        "https://download.voucherify.io/x",
+        Some(Place::Beside),
+    );
+    lies(proxy, "https://files.shop.example/x", Some(Place::Beside));
+    lies(proxy, "https://files.other.example/x", None);
+    lies(
+        "http://127.0.0.1:80",
+        "https://download.voucherify.io/x",
+        Some(Place::Beside),
+    );
+    for address in [
+        "http://download.voucherify.io/x",
+        "https://download.voucherify.io.example/x",
+        "https://notvoucherify.io/x",
+        "https://u@download.voucherify.io/x",
+        "https://127.0.0.1/x",
+        "http://localhost/x",
+    ] {
+        lies(api, address, None);
+    }
 }

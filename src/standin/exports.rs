@@ -226,11 +226,13 @@ impl Remote {
     }
 
     fn export_view(&self, export: &Export, now: i64) -> Value {
+        let base_url = self.settings.download_url.as_ref();
+        let base_url = base_url.unwrap_or(&self.settings.base_url);
         let (status, result) = match (&export.csv, export.fails && export.done_ms <= now) {
             (_, true) => ("ERROR", Value::Null),
             (Some(_), _) => (
                 "DONE",
-                json!({"url": format!("{}/v1/exports/{}?token={}", self.settings.base_url, export.id, export.token)}),
+                json!({"url": format!("{base_url}/v1/exports/{}?token={}", export.id, export.token)}),
             ),
             (None, _) if now > export.created_ms => ("IN_PROGRESS", Value::Null),
             (None, _) => ("SCHEDULED", Value::Null),

@@ -41,6 +41,9 @@ pub struct Settings {
     pub export_titles: bool,
     /// Where the URLs of exports and reports begin; the server sets its own address.
     pub base_url: String,
+    /// Where the addresses of finished exports begin instead: the real API's lie on hosts of their own
+    /// (SURPRISES.md, 37). Absent: at `base_url`.
+    pub download_url: Option<String>,
     /// Bulk jobs offer a report of every record they carried.
     pub reports: bool,
     /// Defined metadata by resource: `customer`, `product`, `order`, `order_item`.
@@ -75,6 +78,7 @@ impl Default for Settings {
             export_ms: 500,
             export_titles: false,
             base_url: "http://127.0.0.1".to_owned(),
+            download_url: None,
             reports: true,
             metadata: BTreeMap::new(),
             address_replaces: false,

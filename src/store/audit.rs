@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 use super::edit::{PART_CONSENTS, PART_RECORD, Shapes};
 use super::files::damaged;
 use super::{Result, Store, files, scratch};
-use crate::audit::{Drift, Finding, Local, Remote, Standing};
+use crate::audit::{Drift, Equal, Finding, Local, Remote, Standing};
 use crate::kind::Kind;
 use crate::record::Content;
 
@@ -42,6 +42,7 @@ impl Scratch {
                PRIMARY KEY (key, n)) STRICT, WITHOUT ROWID;
              CREATE TABLE found (n INTEGER PRIMARY KEY, kind INTEGER NOT NULL, drift INTEGER NOT NULL, id INTEGER,
                key TEXT NOT NULL, field TEXT, local TEXT, remote TEXT, parked INTEGER NOT NULL) STRICT;
+             CREATE TABLE equal (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, remote_id TEXT NOT NULL) STRICT;
              BEGIN",
         )?;
         Ok(Scratch { c })
@@ -105,6 +106,30 @@ impl Scratch {
                 finding.parked
             ])?;
         Ok(())
+    }
+
+    pub fn note_equal(&self, equal: &Equal) -> Result<()> {
+        self.c
+            .prepare_cached(
+                "INSERT OR REPLACE INTO equal (id, seq, remote_id) VALUES (?1, ?2, ?3)",
+            )?
+            .execute(params![equal.id, equal.seq, equal.remote_id])?;
+        Ok(())
+    }
+
+    /// Some of what was noted as equal, from behind that record's number on; empty: no more.
+    pub fn equals(&self, after: i64) -> Result<Vec<Equal>> {
+        let mut statement = self.c.prepare_cached(
+            "SELECT id, seq, remote_id FROM equal WHERE id > ?1 ORDER BY id LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![after, PAGE as i64], |row| {
+            Ok(Equal {
+                id: row.get(0)?,
+                seq: row.get(1)?,
+                remote_id: row.get(2)?,
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// What was noted, in that order, until `each` says `false`.
@@ -206,11 +231,12 @@ fn queue_all(c: &Connection, page: &[(i64, i64, bool)], now: i64) -> Result<u64>
 }
 
 /// Stored records of a kind in the order of their keys. `since`: when the export was ordered; what was
-/// told to the remote after that may not be in it.
+/// told to the remote after that may not be in it. `None`: nothing is on its way, since all waits for
+/// what the comparison shows.
 pub fn locals(
     reader: &Connection,
     kind: Kind,
-    since: i64,
+    since: Option<i64>,
 ) -> impl Iterator<Item = Result<Local>> + '_ {
     let mut after = String::new();
     let mut shapes = Shapes::default();
@@ -221,15 +247,15 @@ fn locals_after(
     c: &Connection,
     shapes: &mut Shapes,
     kind: Kind,
-    since: i64,
+    since: Option<i64>,
     after: &mut String,
 ) -> Result<VecDeque<Local>> {
     let mut statement = c.prepare_cached(
         "SELECT r.source_id, r.id, r.gone, d.shape, d.vals,
-           EXISTS(SELECT 1 FROM pending p WHERE p.kind = ?1 AND p.part = 0 AND p.id = r.id)
+           ?3 IS NOT NULL AND (EXISTS(SELECT 1 FROM pending p WHERE p.kind = ?1 AND p.part = 0 AND p.id = r.id)
              OR EXISTS(SELECT 1 FROM flight_item i JOIN flight f ON f.id = i.flight
-                 WHERE i.id = r.id AND f.part = 0 AND (f.ended IS NULL OR f.ended >= ?3)),
-           EXISTS(SELECT 1 FROM parked p WHERE p.kind = ?1 AND p.part = 0 AND p.id = r.id)
+                 WHERE i.id = r.id AND f.part = 0 AND (f.ended IS NULL OR f.ended >= ?3))),
+           EXISTS(SELECT 1 FROM parked p WHERE p.kind = ?1 AND p.part = 0 AND p.id = r.id), r.seq
          FROM record r JOIN document d ON d.id = r.id
          WHERE r.kind = ?1 AND r.source_id > ?2 ORDER BY r.source_id LIMIT ?4",
     )?;
@@ -242,6 +268,7 @@ fn locals_after(
         page.push_back(Local {
             key: row.get(0)?,
             id: row.get(1)?,
+            seq: row.get(7)?,
             standing: match (moving, parked, gone) {
                 (true, ..) => Standing::OnItsWay,
                 (_, _, true) => Standing::Gone,

@@ -31,6 +31,17 @@ pub struct Compared {
     /// Whether it counts in `new`, `changed`, `unchanged`, `deleted`: a record counts once a file, by
     /// the first that the file does to it.
     pub counts: bool,
+    /// What the remote may hold of it, where something is to be told; else nothing.
+    pub remote: AtRemote,
+}
+
+/// What the remote may hold of a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AtRemote {
+    /// It may have it: some flight carried it.
+    pub sent: bool,
+    /// The API's own id is known, so that an order can be changed by it.
+    pub id: bool,
 }
 
 /// Compares batches with what is stored, and with what earlier batches would have made of it.
@@ -81,6 +92,10 @@ impl Comparer {
         let key = batch.key(row);
         let made = self.made(row.kind, key)?;
         let first = made.is_none();
+        let mut id = match &made {
+            Some(_) => edit::stored(&self.reader, row.kind, key)?.map(|stored| stored.id),
+            None => None,
+        };
         let old = match made {
             Some(Made::There(content)) => Some(content),
             Some(Made::Gone) => None,
@@ -91,6 +106,7 @@ impl Comparer {
                 {
                     return Ok(unchanged(row.act != Act::CreateOnly));
                 }
+                id = stored.as_ref().map(|stored| stored.id);
                 match stored.filter(|stored| !stored.gone) {
                     Some(stored) => Some(self.shapes.content(&self.reader, stored.id)?),
                     None => None,
@@ -99,7 +115,26 @@ impl Comparer {
         };
         let outcome = self.outcome(batch, row, old)?;
         let counts = first && (row.act != Act::CreateOnly || outcome != Outcome::Unchanged);
-        Ok(Compared { outcome, counts })
+        let remote = match id {
+            Some(id) if outcome != Outcome::Unchanged => self.at_remote(id)?,
+            _ => AtRemote::default(),
+        };
+        Ok(Compared {
+            outcome,
+            counts,
+            remote,
+        })
+    }
+
+    fn at_remote(&self, id: i64) -> Result<AtRemote> {
+        let known = self
+            .reader
+            .prepare_cached("SELECT remote_id IS NOT NULL FROM document WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))?;
+        Ok(AtRemote {
+            sent: known || edit::ever_sent(&self.reader, id)?,
+            id: known,
+        })
     }
 
     fn outcome(&mut self, batch: &Batch, row: &BatchRow, old: Option<Content>) -> Result<Outcome> {
@@ -178,6 +213,7 @@ fn unchanged(counts: bool) -> Compared {
     Compared {
         outcome: Outcome::Unchanged,
         counts,
+        remote: AtRemote::default(),
     }
 }
 

@@ -1,34 +1,94 @@
-//! A store that comes to another project, or knows only what a backup knew: all that the remote
-//! acknowledged is unknown again, and queued.
+//! A store that comes to another project, or knows only what a backup knew: what the remote was seen
+//! to hold as it is stored here counts as acknowledged, and all else is queued.
 
 use rusqlite::{Connection, params};
 
 use super::{Result, Store, backup, meta};
+use crate::audit::Equal;
 use crate::kind::Kind;
 use crate::record::GONE;
 
-/// What `rebind` queued.
+/// What `rebind` did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rebound {
+    /// Records that wait to be sent.
     pub queued: u64,
+    pub acknowledged: u64,
 }
 
 impl Store {
     /// Notes `project` under `name`. `moved`: it is another one than before, which knows nothing of
-    /// ours; else only what was acknowledged since a backup is unknown.
-    pub fn rebind(&self, name: &str, project: &str, moved: bool, now: i64) -> Result<Rebound> {
+    /// ours; else only what was acknowledged since a backup is unknown. `equals`: records that the
+    /// remote holds as they are, page by page, from behind a record's number on.
+    ///
+    /// The project is noted last: until then nothing is sent, and a process that dies on the way leaves
+    /// a store that is to be rebound as before.
+    pub fn rebind(
+        &self,
+        name: &str,
+        project: &str,
+        moved: bool,
+        equals: &mut dyn FnMut(i64) -> Result<Vec<Equal>>,
+        now: i64,
+    ) -> Result<Rebound> {
         let (name, project) = (name.to_owned(), project.to_owned());
         self.write(move |c| {
             end_flights(c, now)?;
             if moved {
                 forget_remote(c)?;
             }
-            let queued = queue_all(c, now)?;
+            queue_all(c, now)
+        })?;
+        let (mut after, mut acknowledged) = (i64::MIN, 0);
+        loop {
+            let page = equals(after)?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            acknowledged += self.write(move |c| acknowledge(c, &page))?;
+        }
+        self.write(move |c| {
             meta::set(c, &name, &project)?;
             meta::clear(c, backup::COPIED)?;
-            Ok(Rebound { queued })
+            let queued: i64 =
+                c.query_row("SELECT count(*) FROM pending WHERE part = 0", [], |row| {
+                    row.get(0)
+                })?;
+            Ok(Rebound {
+                queued: queued as u64,
+                acknowledged,
+            })
         })
     }
+}
+
+/// Those that nothing changed since they were compared.
+fn acknowledge(c: &Connection, page: &[Equal]) -> Result<u64> {
+    let mut acknowledged = 0;
+    for Equal { id, seq, remote_id } in page {
+        let kind: Option<i64> = {
+            let mut update = c.prepare_cached(
+                "UPDATE record SET acked = fingerprint, acked_seq = seq
+                 WHERE (kind, source_id) = (SELECT kind, source_id FROM document WHERE id = ?1)
+                   AND seq = ?2 AND NOT gone RETURNING kind",
+            )?;
+            let mut rows = update.query(params![id, seq])?;
+            let kind = rows.next()?.map(|row| row.get(0)).transpose()?;
+            while rows.next()?.is_some() {}
+            kind
+        };
+        let Some(kind) = kind else { continue };
+        acknowledged += 1;
+        let remote_id = Some(remote_id).filter(|id| !id.is_empty());
+        c.prepare_cached("UPDATE document SET remote_id = ?2 WHERE id = ?1")?
+            .execute(params![id, remote_id])?;
+        for statement in [
+            "DELETE FROM pending WHERE kind = ?1 AND part = 0 AND id = ?2",
+            "DELETE FROM parked WHERE kind = ?1 AND part = 0 AND id = ?2",
+        ] {
+            c.prepare_cached(statement)?.execute(params![kind, id])?;
+        }
+    }
+    Ok(acknowledged)
 }
 
 /// Their answers are another project's, or were given long ago.
@@ -66,11 +126,11 @@ fn forget_remote(c: &Connection) -> Result<()> {
     meta::clear(c, "metadata_types_at")
 }
 
-fn queue_all(c: &Connection, now: i64) -> Result<u64> {
+fn queue_all(c: &Connection, now: i64) -> Result<()> {
     c.execute("UPDATE record SET acked = NULL WHERE NOT gone", [])?;
     c.execute("UPDATE consent SET acked = NULL", [])?;
     // What is parked stays so: its content was refused.
-    let records = c.execute(
+    c.execute(
         "INSERT OR IGNORE INTO pending (kind, part, id, file, since)
          SELECT r.kind, 0, r.id, r.file, ?1 FROM record r WHERE NOT r.gone AND NOT EXISTS (
            SELECT 1 FROM parked p WHERE p.kind = r.kind AND p.part = 0 AND p.id = r.id)",
@@ -84,5 +144,5 @@ fn queue_all(c: &Connection, now: i64) -> Result<u64> {
            SELECT 1 FROM parked p WHERE p.kind = r.kind AND p.part = 1 AND p.id = r.id)",
         params![now, Kind::Customers.code()],
     )?;
-    Ok(records as u64)
+    Ok(())
 }

@@ -139,6 +139,14 @@ pub struct ItemFault {
     pub message: String,
 }
 
+/// A job in the list of jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedJob {
+    pub open: bool,
+    /// UTC milliseconds, by the remote's clock.
+    pub made: Option<i64>,
+}
+
 impl Response {
     /// The body as the JSON object that the API answers with.
     pub fn object(&self) -> Option<Value> {
@@ -208,6 +216,23 @@ impl Response {
             object.values().find(|value| value.is_array()).cloned()
         })?;
         rows.as_array().cloned()
+    }
+
+    /// Of jobs, by `GET /v1/async-actions`; `None`: not its answer.
+    pub fn jobs(&self) -> Option<Vec<ListedJob>> {
+        if self.status != 200 || !self.is_list() {
+            return None;
+        }
+        let rows = self.rows()?;
+        let listed = |row: &Value| ListedJob {
+            // A state that nobody knows is none that ended.
+            open: !matches!(row["status"].as_str(), Some("DONE" | "FAILED")),
+            made: row["created_at"]
+                .as_str()
+                .and_then(|text| text.parse::<jiff::Timestamp>().ok())
+                .map(jiff::Timestamp::as_millisecond),
+        };
+        Some(rows.iter().map(listed).collect())
     }
 
     /// A job, by `GET /v1/async-actions/{id}`.

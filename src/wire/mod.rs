@@ -11,7 +11,8 @@ mod path;
 mod schemas;
 
 pub use answer::{
-    Answer, Fault, ItemFault, Job, JobState, Limits, Made, NoAnswer, Response, http_date_ms,
+    Answer, Fault, ItemFault, Job, JobState, Limits, ListedJob, Made, NoAnswer, Response,
+    http_date_ms,
 };
 pub use body::{
     OrderNames, bulk_item, consents, customer, has_consents, metadata_call, metadata_frame_bytes,

@@ -1,6 +1,9 @@
 //! `audit`: what the remote holds against what is stored, by export; and what `--repair` queues.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::Output;
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
@@ -147,7 +150,7 @@ fn an_export_that_fails_or_takes_long_is_said_and_taken_up() {
     assert!(said.contains("could not make the export"), "{said}");
     shop.standin
         .post("/_standin/faults", r#"{"jobs": {"export_error": 0.0}}"#);
-    // Longer than the questions of one audit take, 0.5 s doubling to 10 s.
+    // Longer than the questions of one audit take, 0.5 s growing to 12 s.
     shop.standin
         .post("/_standin/settings", r#"{"export_ms": 27000}"#);
     let before = shop.standin.requests().len();
@@ -158,4 +161,77 @@ fn an_export_that_fails_or_takes_long_is_said_and_taken_up() {
     let orders = shop.standin.requests().into_iter().skip(before);
     let orders = orders.filter(|request| request["method"] == "POST");
     assert_eq!(orders.count(), 1, "it is not ordered twice");
+}
+
+#[test]
+fn each_kind_takes_eight_calls_at_most_however_long_its_export_takes() {
+    let shop = synced();
+    for kind in ["customers", "products", "skus", "orders"] {
+        for ms in [0, 700, 20_000] {
+            let made = format!(r#"{{"export_ms": {ms}}}"#);
+            shop.standin.post("/_standin/settings", &made);
+            let before = shop.standin.requests().len();
+            assert_eq!(audit(&shop, &["--kind", kind], 0), [""; 0]);
+            let calls = shop.standin.requests().split_off(before);
+            assert!(
+                (3..=8).contains(&calls.len()),
+                "{kind}, {ms} ms: {} calls",
+                calls.len()
+            );
+            if kind != "skus" {
+                break;
+            }
+        }
+    }
+}
+
+/// The real API's downloads lie on other hosts than its calls.
+#[test]
+fn an_export_on_another_host_is_fetched_without_credentials() {
+    let shop = synced();
+    let (port, heads) = without_credentials(&shop.standin.address);
+    let url = format!(r#"{{"download_url": "http://localhost:{port}"}}"#);
+    shop.standin.post("/_standin/settings", &url);
+    assert_eq!(audit(&shop, &["--kind", "products"], 0), [""; 0]);
+    let heads = heads.lock().unwrap().clone();
+    assert_eq!(heads.len(), 1);
+    let head = heads[0].to_ascii_lowercase();
+    assert!(head.starts_with("get /v1/exports/"), "{head}");
+    assert!(!head.contains("x-app"), "{head}");
+    // Anywhere else is not even called.
+    let url = r#"{"download_url": "https://files.example"}"#;
+    shop.standin.post("/_standin/settings", url);
+    let said = ends(&shop.run(&["audit", "--kind", "products"]), 65);
+    assert!(said.contains("it was not called"), "{said}");
+}
+
+/// A host for downloads: it keeps the heads of what it was asked, and asks the stand-in.
+fn without_credentials(standin: &str) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let (kept, standin) = (heads.clone(), standin.to_owned());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut head = Vec::new();
+            let mut piece = [0; 4096];
+            while !head.ends_with(b"\r\n\r\n") {
+                match stream.read(&mut piece) {
+                    Ok(n) if n > 0 => head.extend_from_slice(&piece[..n]),
+                    _ => break,
+                }
+            }
+            let head = String::from_utf8(head).unwrap();
+            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            kept.lock().unwrap().push(head);
+            let csv = crate::shop::http(&standin, "GET", &path, "");
+            let length = csv.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{csv}"
+            );
+        }
+    });
+    (port, heads)
 }

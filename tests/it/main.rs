@@ -5,6 +5,8 @@ mod audit;
 mod bad;
 mod contract;
 mod crash;
+mod errors;
+mod forecast;
 mod host;
 #[path = "../support/contract.rs"]
 mod judge;

@@ -211,7 +211,14 @@ fn nothing_is_sent_to_another_project_before_rebind() {
     let asked = shop.standin.requests();
     assert!(asked.iter().all(|r| r["method"] == "GET"), "{asked:?}");
     ends(&shop.run(&["rebind"]), 2, "--yes");
-    ends(&shop.run(&["rebind", "--yes"]), 0, "queued");
+    assert_eq!(
+        shop.standin.requests().len(),
+        asked.len(),
+        "nothing was sent"
+    );
+    let said = shop.run(&["rebind", "--yes"]);
+    ends(&said, 0, "3 records are queued");
+    ends(&said, 0, "3 missing there");
     ends(&shop.run(&["sync"]), 0, "");
     assert_eq!(shop.standin.holds("customers").len(), 3);
     let before = shop.standin.requests().len();
@@ -237,14 +244,76 @@ fn a_restored_backup_sends_nothing_before_rebind() {
     let before = shop.standin.requests().len();
     let refused = shop.run(&["sync"]);
     assert_eq!(shop.standin.requests().len(), before, "{}", text(&refused));
-    ends(
-        &shop.run(&["rebind", "--yes"]),
-        0,
-        "2 more records are queued",
-    );
+    let said = shop.run(&["rebind", "--yes"]);
+    ends(&said, 0, "2 records are there as they are stored");
+    ends(&said, 0, "0 records are queued");
+    let before = writes(&shop);
     ends(&shop.run(&["sync"]), 0, "");
+    assert_eq!(writes(&shop), before, "nothing differed");
     assert_eq!(shop.standin.holds("customers").len(), 2);
     ends(&shop.run(&["rebind"]), 0, "nothing to do");
+}
+
+/// Calls that change something.
+fn writes(shop: &Shop) -> usize {
+    let writes = |r: &&serde_json::Value| r["method"] != "GET" && r["path"] != "/v1/exports";
+    shop.standin.requests().iter().filter(writes).count()
+}
+
+#[test]
+fn after_an_old_backup_only_what_differs_is_sent() {
+    let shop = Shop::new();
+    let (orders, more) = (
+        "source_id,status,amount\nO-1,CREATED,1\nO-2,PAID,2\n",
+        "source_id,status,amount\nO-1,PAID,1\n",
+    );
+    shop.drop_in("customers", "a.csv", CUSTOMERS);
+    shop.drop_in("orders", "a.csv", orders);
+    ends(&shop.run(&["sync", "--no-deliver"]), 0, "");
+    let copy = shop.path("copy.db");
+    let copy = copy.to_str().unwrap();
+    ends(&shop.run(&["backup", copy]), 0, "");
+    // All was pending then; since, all arrived, one order changed, and a customer came.
+    shop.drop_in("orders", "b.csv", more);
+    shop.drop_in(
+        "customers",
+        "b.csv",
+        "source_id,name,email,birthdate\nC-late,Late,,\n",
+    );
+    ends(&shop.run(&["sync"]), 0, "");
+    fs::remove_dir_all(shop.path("state")).unwrap();
+    fs::create_dir(shop.path("state")).unwrap();
+    ends(&shop.run(&["restore", copy]), 0, "rebind");
+    let said = shop.run(&["rebind", "--yes"]);
+    ends(
+        &said,
+        0,
+        "customers: 2 there as they are stored; to be sent: 0 missing there, 0 different; 1 there that are not stored",
+    );
+    ends(
+        &said,
+        0,
+        "orders: 1 there as they are stored; to be sent: 0 missing there, 1 different",
+    );
+    ends(
+        &said,
+        0,
+        "3 records are there as they are stored, and count as acknowledged; 1 record is queued",
+    );
+    let before = writes(&shop);
+    ends(&shop.run(&["sync"]), 0, "");
+    assert_eq!(writes(&shop), before + 1);
+    assert_eq!(shop.standin.holds("orders")["O-1"]["status"], "CREATED");
+    // An order that was seen there is known from then on.
+    shop.drop_in(
+        "orders",
+        "c.csv",
+        "source_id,status,amount\nO-2,CANCELED,2\n",
+    );
+    ends(&shop.run(&["sync"]), 0, "");
+    let last = shop.standin.requests();
+    let last = last.iter().rfind(|r| r["method"] != "GET").unwrap();
+    assert_eq!(last["method"], "PUT", "{last}");
 }
 
 #[test]

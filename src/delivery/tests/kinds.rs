@@ -397,6 +397,41 @@ async fn a_body_whose_acceptance_was_lost_goes_again_by_bulk() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deletion_never_overtakes_a_lost_job_however_long_its_line() {
+    let mut world = World::new();
+    world.settings.api.bulk = Bulk::Always;
+    let line_ms = 3 * 3_600_000;
+    world.remote.lock().unwrap().settings_mut().job_base_ms = line_ms;
+    world.faults(
+        r#"{"faults":[{"match":"POST /v1/customers/bulk/async","count":1,"apply":true,"then":"reset"}]}"#,
+    );
+    world.customers(1, "Ann");
+    let begun = world.clock.steady();
+    world.killed_after(20).await;
+    world.delete(Kind::Customers, &["C1"]);
+    world.daemon(2 * 3_600).await;
+    let deletions = |world: &World| {
+        let arrivals = world.arrivals();
+        let at = arrivals.iter().filter(|a| a.method == "DELETE");
+        at.map(|a| a.at_ms - begun).collect::<Vec<_>>()
+    };
+    assert_eq!(deletions(&world), [0; 0]);
+    let asked = world.calls();
+    let asked = asked
+        .iter()
+        .filter(|c| *c == "GET /v1/async-actions")
+        .count();
+    assert!((5..40).contains(&asked), "{asked} questions");
+    world.daemon(2 * 3_600).await;
+    let at = deletions(&world);
+    assert_eq!(at.len(), 1);
+    assert!(at[0] >= line_ms, "{at:?}");
+    assert_eq!(world.object("customers", "C1"), Value::Null);
+    assert_eq!(world.pending(), 0);
+    world.judge();
+}
+
+#[tokio::test(start_paused = true)]
 async fn jobs_outlive_a_restart() {
     let mut world = World::new();
     world.remote.lock().unwrap().settings_mut().job_base_ms = 20_000;

@@ -151,7 +151,7 @@ impl Carrier for SimCarrier {
         Box::pin(self.call(call))
     }
 
-    fn fetch<'a>(&'a self, address: &'a str, sink: Sink<'a>) -> Fetching<'a> {
+    fn fetch<'a>(&'a self, address: &'a str, _again: bool, sink: Sink<'a>) -> Fetching<'a> {
         let path = &address[address.find("/v1").unwrap()..];
         Box::pin(async move {
             let call = Call {

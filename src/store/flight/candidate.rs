@@ -65,10 +65,6 @@ pub struct Named {
     pub there: bool,
 }
 
-/// A deletion has no call that stands in the line of the jobs: behind a body whose outcome is unknown
-/// it waits so long for the line to be worked off, unless a later body tells that it was.
-const LINE_MS: i64 = 600_000;
-
 /// Flights whose outcome is unknown.
 pub(super) struct Unknown {
     flights: Vec<UnknownFlight>,
@@ -113,16 +109,18 @@ impl Unknown {
         self.flights.iter().any(|f| f.of_many && f.kind == code)
     }
 
-    /// Until when other content of a record has to wait, and whether it is bound to bulk.
+    /// Until when other content of a record has to wait, whether it is bound to bulk, and whether it
+    /// waits for the remote's line of jobs: a deletion has no call that stands in that line, so behind a
+    /// body whose outcome is unknown it goes only when the line is known to be worked off.
     fn of(
         &self,
         c: &Connection,
         part: i64,
         candidate: &Candidate,
         now: i64,
-    ) -> Result<(Option<i64>, bool)> {
+    ) -> Result<(Option<i64>, bool, bool)> {
         let Candidate { kind, id, .. } = *candidate;
-        let (mut until, mut bound) = (None, false);
+        let (mut until, mut bound, mut line) = (None, false, false);
         for flight in &self.flights {
             if flight.kind != kind.code() || flight.part != part {
                 continue;
@@ -135,15 +133,12 @@ impl Unknown {
                 .optional()?;
             let Some(carried) = carried else { continue };
             bound |= flight.of_many;
-            let quiet = match flight.of_many && candidate.delete.is_some() {
-                true => flight.quiet.saturating_add(LINE_MS),
-                false => flight.quiet,
-            };
-            if carried != candidate.fingerprint && quiet > now {
-                until = until.max(Some(quiet));
+            if carried != candidate.fingerprint && flight.quiet > now {
+                until = until.max(Some(flight.quiet));
             }
+            line |= flight.of_many && candidate.delete.is_some();
         }
-        Ok((until, bound))
+        Ok((until, bound, line && until.is_none()))
     }
 }
 
@@ -155,6 +150,8 @@ pub(super) struct Walk<'a> {
     shapes: Shapes,
     /// When the next of those that were passed over may go.
     pub next: Option<i64>,
+    /// One of them waits for the remote's line of jobs.
+    pub line: bool,
 }
 
 pub(super) enum Step {
@@ -201,6 +198,7 @@ impl<'a> Walk<'a> {
             history,
             shapes: Shapes::default(),
             next: None,
+            line: false,
         })
     }
 
@@ -278,12 +276,16 @@ impl<'a> Walk<'a> {
             self.deletion(c, &mut candidate, gone)?;
         }
         let part = if consents { PART_CONSENTS } else { PART_RECORD };
-        let (quiet, bound) = self.unknown.of(c, part, &candidate, self.look.now)?;
+        let (quiet, bound, line) = self.unknown.of(c, part, &candidate, self.look.now)?;
         candidate.bound = bound;
         candidate.by_csv =
             kind == Kind::Skus && candidate.acked_seq.is_none() && self.by_csv(c, &candidate)?;
         if let Some(quiet) = quiet {
             self.next = Some(self.next.map_or(quiet, |next| next.min(quiet)));
+            return Ok(None);
+        }
+        if line {
+            self.line = true;
             return Ok(None);
         }
         Ok((candidate.readiness != Readiness::Wait).then_some(candidate))

@@ -24,7 +24,8 @@ pub use park::{Discarded, Selection, discard, product_missing, retry};
 pub use queue::{is_empty, queues};
 pub use recover::{recover, shift, spent};
 pub use settle::{
-    Doubt, Ended, Fate, ItemFate, conclude, conclude_named, conclude_request, split, unknown_over,
+    Doubt, Ended, Fate, ItemFate, conclude, conclude_named, conclude_request, line_worked_off,
+    split, unknown_over,
 };
 pub use shared::shared_change;
 pub use state::{

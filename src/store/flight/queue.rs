@@ -38,6 +38,7 @@ fn queue(c: &Connection, look: &Look, kind: Kind) -> Result<Queue> {
         bodies: bodies(c, look, kind)?,
         bound: walk.unknown.binds(kind),
         jobs_open: jobs_open(c, kind)?,
+        line: false,
         next: None,
     };
     let bound = queue.bound;
@@ -62,6 +63,7 @@ fn queue(c: &Connection, look: &Look, kind: Kind) -> Result<Queue> {
             })
         })?;
     }
+    queue.line = walk.line;
     queue.next = earliest(walk.next, next_try(c, look, kind)?);
     Ok(queue)
 }

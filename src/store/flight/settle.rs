@@ -549,6 +549,17 @@ pub fn unknown_over(c: &Connection, ended: Option<(Kind, i64)>, now: i64) -> Res
     Ok(())
 }
 
+/// At `asked` no job was open at the remote: bodies whose outcome is unknown, and which could not come
+/// any more then, are worked off. `since`: of those alone that left after.
+pub fn line_worked_off(c: &Connection, asked: i64, since: i64) -> Result<()> {
+    c.execute(
+        "UPDATE flight SET state = 'done' WHERE state = 'unknown' AND quiet <= ?1 AND started >= ?2
+           AND channel IN ('bulk', 'import', 'metadata')",
+        [asked, since],
+    )?;
+    Ok(())
+}
+
 /// A record that needs no call: it is as the remote acknowledged it.
 pub(super) fn without_call(c: &Connection, candidate: &Candidate) -> Result<()> {
     let part = if candidate.consents {

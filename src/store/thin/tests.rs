@@ -217,7 +217,7 @@ fn a_record_whose_flights_were_thinned_is_still_deleted_at_the_remote() {
     // `rebind` forgets what was acknowledged; the remote may have it all the same.
     years
         .store
-        .rebind("project", "x", false, years.now)
+        .rebind("project", "x", false, &mut |_| Ok(Vec::new()), years.now)
         .map(drop)
         .unwrap();
     years.file(&[crate::store::tests::gone("a")]);
