@@ -143,7 +143,11 @@ pub fn of(wanted: &Wanted, answer: &Answer, now: i64) -> Verdict {
         200..=299 => success(wanted, response),
         404 | 410 => missing(wanted, response),
         413 => Verdict::new(
-            Outcome::TooLarge(refusal(response, "query_too_large")),
+            // Its body has no key of the API's, only the status in words (API.md, Errors).
+            Outcome::TooLarge(Refusal {
+                code: "query_too_large".into(),
+                ..refusal(response, "query_too_large")
+            }),
             LinkNews::Fine,
         ),
         423 => Verdict::new(
