@@ -79,6 +79,8 @@ pub enum LinkNews {
     Exhausted {
         reason: String,
         wait_ms: Option<i64>,
+        /// By a 429: no call goes before that time, whoever asks.
+        limited: bool,
     },
 }
 
@@ -141,7 +143,11 @@ pub fn of(wanted: &Wanted, answer: &Answer, now: i64) -> Verdict {
         200..=299 => success(wanted, response),
         404 | 410 => missing(wanted, response),
         413 => Verdict::new(
-            Outcome::TooLarge(refusal(response, "query_too_large")),
+            // Its body has no key of the API's, only the status in words (API.md, Errors).
+            Outcome::TooLarge(Refusal {
+                code: "query_too_large".into(),
+                ..refusal(response, "query_too_large")
+            }),
             LinkNews::Fine,
         ),
         423 => Verdict::new(
@@ -183,6 +189,7 @@ fn of_link(response: &Response, now: i64) -> Option<Verdict> {
             LinkNews::Exhausted {
                 reason: "the plan is exhausted (402)".into(),
                 wait_ms: response.limits.wait_ms(now),
+                limited: false,
             },
         ),
         429 => (Outcome::Blocked, limited(response, now)),
@@ -215,6 +222,7 @@ fn limited(response: &Response, now: i64) -> LinkNews {
             return LinkNews::Exhausted {
                 reason: "the calls of the billing cycle are used up (429)".into(),
                 wait_ms,
+                limited: true,
             };
         }
         Some("bulk_api_calls") => Some(Purse::Bulk),

@@ -22,7 +22,6 @@ use crate::plan::{Forecast, Forecaster};
 use crate::status::words;
 use crate::store::flight;
 use crate::store::{self, Store};
-use crate::wire::Endpoint;
 
 /// Changed fields that are told to a person; JSON has them all.
 const CHANGES_SHOWN: usize = 20;
@@ -342,7 +341,7 @@ fn forecasts(
                 Sent::Unmade | Sent::Nothing => {}
             }
             if record.consents {
-                forecaster.single(Endpoint::Consents);
+                forecaster.consents();
             }
         }
         forecaster.finish(&budget)

@@ -14,10 +14,10 @@ use crate::config;
 use crate::folder::claim::Claimed;
 use crate::kind::Kind;
 use crate::mapping::ColumnUse;
+use crate::plan::stands_in_an_address;
 use crate::record::{Act, Batch, BatchRow, CLEARED, Content};
 use crate::reject::Reject;
 use crate::store::{Compared, Comparer, Outcome, Present, Store, StoreLookup};
-use crate::wire::{PathKey, segment};
 
 /// Changes, samples and rejects that are listed of one file at most; counts count all.
 pub const LISTED_MAX: usize = 1_000;
@@ -437,7 +437,6 @@ impl ToSend {
 
 /// What delivery would send of a record by this row.
 fn sent(kind: Kind, key: &str, compared: &Compared) -> Sent {
-    let can_stand_in_a_path = || matches!(segment(key), PathKey::Segment(_));
     match &compared.outcome {
         Outcome::Unchanged => Sent::Nothing,
         Outcome::New => Sent::New,
@@ -450,7 +449,7 @@ fn sent(kind: Kind, key: &str, compared: &Compared) -> Sent {
             match compared.remote.sent {
                 _ if patch.fields.keys().all(is_consent) => Sent::Nothing,
                 true if moved => Sent::Remade,
-                _ if kind == Kind::Orders && compared.remote.id && can_stand_in_a_path() => {
+                _ if kind == Kind::Orders && compared.remote.id && stands_in_an_address(key) => {
                     Sent::ChangedById
                 }
                 _ => Sent::Changed,

@@ -6,7 +6,7 @@ use crate::budget::Budget;
 use crate::config::Bulk;
 use crate::kind::Kind;
 use crate::record::Content;
-use crate::wire::{BODY_BYTES_MAX, Endpoint, Purse, sku_row};
+use crate::wire::{BODY_BYTES_MAX, Endpoint, PathKey, Purse, segment, sku_row};
 
 use super::cut::{Cut, Taken};
 use super::{Channel, SINGLES_IN_AIR_MAX, SINGLES_MAX, bulk_endpoint, channel, skus_by_csv};
@@ -14,6 +14,11 @@ use super::{Channel, SINGLES_IN_AIR_MAX, SINGLES_MAX, bulk_endpoint, channel, sk
 /// Bytes of a new SKU's row in the CSV upload; `None`: its columns cannot carry all of it.
 pub fn sku_row_bytes(key: &str, content: &Content) -> Option<usize> {
     sku_row(key, content).map(|row| row.len())
+}
+
+/// Whether a key can stand in a call's address, so that an order of it can be changed by PUT.
+pub fn stands_in_an_address(key: &str) -> bool {
+    matches!(segment(key), PathKey::Segment(_))
 }
 
 /// A single call's way there and back, for an estimate.
@@ -112,6 +117,11 @@ impl Forecaster {
             Kind::Customers => self.single(Endpoint::CustomerDelete),
             Kind::Orders => {}
         }
+    }
+
+    /// What a customer said of consents.
+    pub fn consents(&mut self) {
+        self.single(Endpoint::Consents);
     }
 
     /// A changed order that the remote has.

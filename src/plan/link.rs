@@ -50,6 +50,9 @@ pub struct Link {
     strikes: u32,
     /// In our own words; nothing of an answer.
     reason: Option<String>,
+    /// A 429 named the wait: nothing shortens it.
+    #[serde(default)]
+    limited: bool,
 }
 
 impl Link {
@@ -97,9 +100,10 @@ impl Link {
         }
     }
 
-    /// A probe is due at once: the network changed, `sync` was begun, credentials were mended.
+    /// A probe is due at once: the network changed, `sync` was begun, credentials were mended. Not
+    /// before the time that a 429 named.
     pub fn probe_now(&mut self, now: i64) {
-        if self.state == State::Away || self.state == State::Refused {
+        if self.state != State::Up && !self.limited {
             self.wait = Some(Wait { from: now, ms: 0 });
         }
     }
@@ -121,9 +125,14 @@ impl Link {
             }
             LinkNews::Away { reason } => self.fail(State::Away, reason, None, random, now),
             LinkNews::Refused { reason } => self.fail(State::Refused, reason, None, random, now),
-            LinkNews::Exhausted { reason, wait_ms } => {
+            LinkNews::Exhausted {
+                reason,
+                wait_ms,
+                limited,
+            } => {
                 let ms = Some(wait_ms.unwrap_or(EXHAUSTED_MS).max(FIRST_MS));
                 self.fail(State::Exhausted, reason, ms, random, now);
+                self.limited = *limited;
             }
         }
     }
@@ -141,6 +150,7 @@ impl Link {
             self.since = now;
         }
         self.reason = reason.map(str::to_owned);
+        self.limited = false;
     }
 }
 
@@ -197,13 +207,19 @@ mod tests {
     #[test]
     fn an_exhausted_plan_waits_as_long_as_it_says() {
         let mut link = Link::default();
-        let news = LinkNews::Exhausted {
+        let news = |limited| LinkNews::Exhausted {
             reason: "plan".into(),
             wait_ms: Some(86_400_000),
+            limited,
         };
-        link.learn(&news, true, 0.5, 0);
+        link.learn(&news(true), true, 0.5, 0);
         assert_eq!(link.next_probe(), Some(86_400_000));
         link.probe_now(10);
         assert_eq!(link.next_probe(), Some(86_400_000));
+        // Only a 429 forbids.
+        link.learn(&news(false), true, 0.5, 0);
+        assert_eq!(link.next_probe(), Some(86_400_000));
+        link.probe_now(10);
+        assert_eq!(link.next_probe(), Some(10));
     }
 }

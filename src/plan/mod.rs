@@ -10,7 +10,7 @@ mod link;
 mod parents;
 
 pub use cut::{Cut, Taken};
-pub use forecast::{Forecast, Forecaster, sku_row_bytes};
+pub use forecast::{Forecast, Forecaster, sku_row_bytes, stands_in_an_address};
 pub use link::{Link, PROBE_MS_MAX, State, backoff_ms};
 pub use parents::{Parent, Parents, Readiness, readiness};
 

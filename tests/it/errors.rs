@@ -80,6 +80,9 @@ fn single(answer: Value, expected: Fate) {
         fault["count"] = 1.into();
     } else {
         fault["always"] = true.into();
+        if matches!(expected, Parked(_)) {
+            fault["match"] = "POST /v1/customers".into();
+        }
     }
     faults(&shop, &json!({"faults": [fault]}));
     shop.drop_in("customers", "a.csv", CUSTOMER);
