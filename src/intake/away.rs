@@ -386,9 +386,7 @@ fn keys(site: &Site, row: &FileRow, steps: usize) -> Option<Keys> {
         })
         .ok()?;
     let settings = site.config.folder(&row.folder)?;
-    let (place, _) = scan::open_folder(&settings.path).ok()?;
-    let claimed = still_there(&own_folder(&place, ARCHIVE).ok()?, row)
-        .or_else(|| still_there(&place, row))?;
+    let original = file_of(site, row)?;
     let kept: Vec<Kept> = serde_json::from_str(row.reading.as_deref()?).ok()?;
     let types = site.metadata_types().ok()?;
     let circumstances = site.circumstances(settings, &types);
@@ -405,7 +403,7 @@ fn keys(site: &Site, row: &FileRow, steps: usize) -> Option<Keys> {
             dialect: kept.dialect,
             header: kept.header,
         };
-        let mut file = &claimed.file;
+        let mut file = &original;
         each_rows(&mut file, &member, |rows| {
             for row in rows.iter() {
                 let Some(cells) = lines.get_mut(&row.line()) else {
@@ -440,7 +438,16 @@ fn keys(site: &Site, row: &FileRow, steps: usize) -> Option<Keys> {
     Some(lines)
 }
 
-/// The very file of this row, where it was moved or left.
+/// The file of a row, where it was moved or left, if it is still the same.
+pub fn file_of(site: &Site, row: &FileRow) -> Option<File> {
+    let settings = site.config.folder(&row.folder)?;
+    let (place, _) = scan::open_folder(&settings.path).ok()?;
+    let archive = own_folder(&place, ARCHIVE).ok()?;
+    let claimed = still_there(&archive, row).or_else(|| still_there(&place, row))?;
+    Some(claimed.file)
+}
+
+/// The very file of this row in one folder.
 fn still_there(place: &OwnedFd, row: &FileRow) -> Option<Claimed> {
     let name = (scan::list(place).ok()?.into_iter())
         .find(|entry| matches!(entry.what, scan::What::File(stat) if stat == stat_of(row)))?

@@ -192,6 +192,7 @@ fn plan_one(
         let row = crate::store::file(&reader, id).ok().flatten()?;
         Some(Original {
             kept: serde_json::from_str(row.reading.as_deref()?).ok()?,
+            file: None,
             keys: HashMap::new(),
         })
     };

@@ -203,6 +203,11 @@ fn prepare_table<R: Read + Seek>(
     if let Some(decided) = decided {
         reading.impose(decided);
     }
+    if let Some((whole, kept)) = returned.as_ref().and_then(Returned::whole)
+        && reading.has_references()
+    {
+        look_at_whole(whole, kept, circumstances, &mut reading)?;
+    }
     if let Some(key) = &key {
         tell_untranslated(&mut reading, key);
     }
@@ -327,6 +332,30 @@ fn look_for_evidence<R: Read + Seek>(
         Ok::<(), Refusal>(())
     })?;
     reading.decide(evidence);
+    Ok(())
+}
+
+/// What the original's other rows say of those that were rejected: a variation is one by its product's
+/// row, which was stored.
+fn look_at_whole(
+    mut whole: &File,
+    kept: &Kept,
+    circumstances: &Circumstances<'_>,
+    reading: &mut Reading,
+) -> Result<(), Refusal> {
+    let Some(mut evidence) = reading_as_before(kept, circumstances)?.evidence() else {
+        return Ok(());
+    };
+    let member = Member {
+        name: kept.member.clone(),
+        dialect: kept.dialect.clone(),
+        header: kept.header.clone(),
+    };
+    each_rows(&mut whole, &member, |rows| {
+        rows.iter().for_each(|row| evidence.observe(row));
+        Ok::<(), Refusal>(())
+    })?;
+    reading.refer_to(evidence);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! with what was decided for its original, whatever this host would decide today.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{Read, Seek};
 
 use super::read::{Kept, Refusal, each_rows};
@@ -28,6 +29,8 @@ pub type Keys = HashMap<String, HashMap<u64, KeyCells>>;
 /// What is known of the file whose rejects come back.
 pub struct Original {
     pub kept: Vec<Kept>,
+    /// The file itself, where it still is where it was moved to.
+    pub file: Option<File>,
     /// Empty where the original cannot be read any more.
     pub keys: Keys,
 }
@@ -42,6 +45,8 @@ pub struct Returned {
     decided: Option<Decided>,
     /// See `Kept::key`.
     key: Option<String>,
+    /// The original itself, and how it was read.
+    whole: Option<(File, Kept)>,
     keys: HashMap<u64, KeyCells>,
 }
 
@@ -104,15 +109,16 @@ impl Returned {
                 Ok::<(), Refusal>(())
             })?;
         }
-        let (mut kept, mut keys) = (None, HashMap::new());
+        let (mut kept, mut keys, mut whole) = (None, HashMap::new(), None);
         if let Some((id, of)) = named
             && let Some(mut original) = original(id)
         {
             keys = original.keys.remove(&of).unwrap_or_default();
             kept = (original.kept.into_iter()).find(|kept| kept.member == of);
+            whole = original.file;
         }
-        let (decided, key) = match kept {
-            Some(kept) => (Some(kept.decided), kept.key),
+        let (decided, key) = match &kept {
+            Some(kept) => (Some(kept.decided.clone()), kept.key.clone()),
             None => (None, None),
         };
         Ok(Returned {
@@ -124,6 +130,7 @@ impl Returned {
                 .collect(),
             decided,
             key,
+            whole: whole.zip(kept),
             keys,
         })
     }
@@ -136,6 +143,11 @@ impl Returned {
     /// The header of its key's column, where only ids told the format.
     pub fn key(&self) -> Option<String> {
         self.key.clone()
+    }
+
+    /// The original itself and how it was read, for what its other rows say.
+    pub fn whole(&self) -> Option<(&File, &Kept)> {
+        self.whole.as_ref().map(|(file, kept)| (file, kept))
     }
 
     pub fn judge(&self, row: Row<'_>, reading: &Reading) -> Judged {

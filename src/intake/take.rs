@@ -148,6 +148,7 @@ pub fn original(site: &Site, id: i64) -> Option<Original> {
     let kept = serde_json::from_str(row.reading.as_deref()?).ok()?;
     Some(Original {
         kept,
+        file: super::away::file_of(site, &row),
         keys: super::away::keys_of_rejects(site, &row),
     })
 }

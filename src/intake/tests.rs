@@ -358,6 +358,24 @@ fn rejected_rows_come_back_mended() {
 }
 
 #[test]
+fn a_mended_variation_is_a_sku_by_the_row_that_was_stored() {
+    let mut stage = Stage::new(|folder| folder.kind = Kind::Products);
+    let row = stage.take(
+        "a.csv",
+        "sku,store_view_code,attribute_set_code,product_type,name,price,configurable_variations\n\
+         T,,Default,configurable,Tee,,\"sku=T-S,size=S\"\nT-S,,Default,simple,Tee S,x,\n",
+    );
+    assert_eq!((row.new, row.rejected), (1, 1));
+    let text = stage.read(&format!("rejects/{}", row.rejects_names[0]));
+    let row = stage.take("b.csv", text.replace("Tee S,x,", "Tee S,9,"));
+    assert_eq!((row.new, row.rejected), (1, 0));
+    stage.check_records(&[
+        r#"T ["configurable","Tee"]"#,
+        r#"T-S ["S","Tee S",900,"T","T-S"]"#,
+    ]);
+}
+
+#[test]
 fn a_variation_finds_the_product_of_an_earlier_file() {
     let mut stage = Stage::new(|folder| {
         folder.kind = Kind::Products;

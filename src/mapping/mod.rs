@@ -269,6 +269,20 @@ impl Reading {
         notices
     }
 
+    /// Whether rows are explained by others, wherever they stand in the table.
+    pub fn has_references(&self) -> bool {
+        self.plan.special.is_some()
+    }
+
+    /// What the rows of the table say that these are rejects of. After `decide`.
+    pub fn refer_to(&mut self, whole: Evidence) {
+        match (&mut self.groups.references, whole.0.references) {
+            (Some(own), Some(whole)) => own.extend(whole),
+            (own @ None, whole) => *own = whole,
+            (Some(_), None) => {}
+        }
+    }
+
     /// One more thing that a person may want to know.
     pub fn tell(&mut self, notice: String) {
         self.notices.push(notice);

@@ -78,6 +78,16 @@ impl References {
         }
     }
 
+    /// Adds what the rows of the whole table say, of which these are a part.
+    pub fn extend(&mut self, whole: References) {
+        for (code, product) in whole.parents {
+            self.parents.entry(code).or_insert(product);
+        }
+        for (sku, variation) in whole.variations {
+            self.variations.entry(sku).or_insert(variation);
+        }
+    }
+
     /// Completes a record by what other rows say. `Ok(false)`: the row makes no record of this kind.
     pub fn complete<C: Cells + ?Sized>(
         &self,

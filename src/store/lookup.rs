@@ -3,7 +3,8 @@
 //! An index that only orders and references need: it is filled when it is first needed, and kept from
 //! then on.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
@@ -15,6 +16,9 @@ use crate::record::Content;
 
 /// Keys that a look-up gives at most: more than one is already a conflict.
 const FOUND_MAX: i64 = 2;
+
+/// Codes whose keys are remembered while a file is read, at most: about two megabytes.
+const CODES_MAX: usize = 16_384;
 
 /// The field by which a kind's records are looked up.
 fn field(kind: Kind) -> Option<&'static str> {
@@ -143,6 +147,11 @@ fn each_value(
 pub struct StoreLookup {
     reader: Connection,
     error: RefCell<Option<super::Error>>,
+    /// What codes led to. A file that asks for codes brings none; an e-mail is asked for anew each
+    /// time, since an order may have created its customer.
+    codes: RefCell<HashMap<(Kind, String), Vec<String>>>,
+    /// Kinds whose index is there: it stays.
+    active: Cell<Active>,
 }
 
 impl StoreLookup {
@@ -150,12 +159,35 @@ impl StoreLookup {
         StoreLookup {
             reader,
             error: RefCell::new(None),
+            codes: RefCell::default(),
+            active: Cell::default(),
         }
     }
 
     /// The first error that a look-up met: what was mapped since is worth nothing.
     pub fn take_error(&self) -> Option<super::Error> {
         self.error.borrow_mut().take()
+    }
+
+    fn keys_of_code(&self, kind: Kind, code: &str) -> Vec<String> {
+        let asked = (kind, code.to_owned());
+        if let Some(known) = self.codes.borrow().get(&asked) {
+            return known.clone();
+        }
+        let keys = self.keys(kind, code);
+        let mut codes = self.codes.borrow_mut();
+        if codes.len() >= CODES_MAX {
+            codes.clear();
+        }
+        codes.insert(asked, keys.clone());
+        keys
+    }
+
+    fn is_active(&self, kind: Kind) -> Result<bool> {
+        if !self.active.get().of(kind) {
+            self.active.set(active(&self.reader)?);
+        }
+        Ok(self.active.get().of(kind))
     }
 
     fn keys(&self, kind: Kind, text: &str) -> Vec<String> {
@@ -169,7 +201,7 @@ impl StoreLookup {
     fn find(&self, kind: Kind, wanted: &str) -> Result<Vec<String>> {
         let c = &self.reader;
         let mut keys = Vec::new();
-        if !is_active(c, kind)? {
+        if !self.is_active(kind)? {
             each_value(c, kind, |_, key, value| {
                 if value == wanted {
                     keys.push(key);
@@ -196,11 +228,11 @@ impl Lookup for StoreLookup {
     }
 
     fn skus_by_code(&self, code: &str) -> Vec<String> {
-        self.keys(Kind::Skus, code)
+        self.keys_of_code(Kind::Skus, code)
     }
 
     fn products_by_code(&self, code: &str) -> Vec<String> {
-        self.keys(Kind::Products, code)
+        self.keys_of_code(Kind::Products, code)
     }
 
     fn knows_order(&self, key: &str) -> bool {

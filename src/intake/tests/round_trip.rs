@@ -65,8 +65,11 @@ fn csv_row(cells: &[String], delimiter: char, quote_all: bool) -> String {
     row.join(&delimiter.to_string()) + "\r\n"
 }
 
-/// What a person's program makes of a mended table when it saves it.
-const SAVED_AS: [fn(&[Vec<String>]) -> Vec<u8>; 6] = [
+/// What a program makes of a table when it saves it.
+type Save = fn(&[Vec<String>]) -> Vec<u8>;
+
+/// What a person's program makes of a mended one.
+const SAVED_AS: [Save; 6] = [
     |rows| ("\u{FEFF}".to_owned() + &whole(rows, ',', false)).into_bytes(),
     |rows| ("\u{FEFF}".to_owned() + &whole(rows, ';', true)).into_bytes(),
     |rows| whole(rows, ';', false).replace("\r\n", "\n").into_bytes(),
