@@ -100,8 +100,8 @@ pub(super) fn changed(
 }
 
 impl Store {
-    /// Builds the index of a kind (customers by e-mail, SKUs and products by code) if it is not there, and keeps it
-    /// from then on. Before a file is read that may ask; without it a look-up scans all records.
+    /// Builds the index of a kind (customers by e-mail, SKUs and products by code) if it is not there,
+    /// and keeps it from then on. Before a file is read that may ask; without it a look-up scans all records.
     pub fn prepare_lookup(&self, kind: Kind) -> Result<()> {
         if is_active(&self.reader()?, kind)? {
             return Ok(());

@@ -408,6 +408,14 @@ const CODES: &[&str] = &[
 ];
 
 fn strip_currency(core: &str) -> Option<&str> {
+    // None of them begins or ends in a digit.
+    let bytes = core.as_bytes();
+    if [bytes.first(), bytes.last()]
+        .iter()
+        .all(|byte| byte.is_some_and(u8::is_ascii_digit))
+    {
+        return None;
+    }
     for &sign in SIGNS.iter().chain(CODES) {
         if let Some(rest) = core.strip_prefix(sign) {
             return Some(rest.trim_start());
