@@ -179,6 +179,10 @@ impl Judge {
                 ),
             ));
         }
+        // A refused call left nothing behind that a call after it could be older than.
+        if !is_of_many(arrival) && (400..500).contains(&arrival.status) {
+            return Ok(());
+        }
         let answered = is_of_many(arrival) || is_answered(arrival);
         let sent = Sent {
             place: from + found,
