@@ -3,8 +3,9 @@
 #   packaging/check-unit.sh [TILLSYNC]     default: target/release/tillsync
 # Needs systemd-analyze; ends with 77 where there is none.
 set -eu
-cd "$(dirname "$0")"
-program=$(readlink -f "${1:-../target/release/tillsync}")
+here=$(cd "$(dirname "$0")" && pwd)
+program=$(readlink -f "${1:-$here/../target/release/tillsync}") || { echo "no such program: ${1:-}" >&2; exit 1; }
+cd "$here"
 command -v systemd-analyze >/dev/null || { echo "no systemd-analyze here" >&2; exit 77; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
