@@ -174,12 +174,14 @@ impl Intake {
     }
 
     fn look_and_step(&mut self, now: Moment) -> Result<bool> {
+        // Before the configuration is taken: one that comes in between rings for the next turn.
+        let rung = self.control.bell.hush();
         if let Some((config, presets)) = self.control.take_reconfigured() {
             self.folders.reconfigure(&settings_of(&config), now);
             (self.site.config, self.site.presets) = (config, presets);
             self.reload()?;
         }
-        if self.control.bell.hush() {
+        if rung {
             self.check_at = Moment::MIN;
             self.again.clear();
         }
