@@ -38,72 +38,85 @@ pub enum Downloads {
 pub fn page(status: &Status, samples: &[Sample], downloads: Downloads, tz: &TimeZone) -> Markup {
     let facts = &status.facts;
     let tone = class(status.headline.tone);
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="robots" content="noindex";
-                meta http-equiv="refresh" content=(REFRESH_S);
-                title { (status.headline.text) " · " (plain(&facts.store)) }
-                link rel="icon" type="image/svg+xml" href=(format!("/icon-{tone}.svg"));
-                link rel="stylesheet" href=(style_path());
-            }
-            body {
-                header {
-                    span { "tillsync · " strong { (plain(&facts.store)) } }
-                    time datetime=(iso(status.now)) title=(full(status.now, tz)) { (short(status.now, tz)) }
-                }
-                main {
-                    section.verdict.(tone) aria-label="How it stands" {
-                        h1 { (words(&status.headline.text)) }
-                        @if !status.headline.detail.is_empty() { p { (words(&status.headline.detail)) } }
-                    }
-                    (todos(status, tz))
-                    (numbers(status))
-                    section aria-labelledby="folders" {
-                        h2 #folders { "Folders" }
-                        (folders(status, tz))
-                    }
-                    section aria-labelledby="two-days" {
-                        h2 #two-days { "The last two days" }
-                        (chart::picture(samples, status.now, tz))
-                    }
-                    (remote(status, tz))
-                    (rejects(status, downloads, tz))
-                }
-                footer { (foot(status, tz)) }
-            }
+    let clock = html! {
+        time datetime=(iso(status.now)) title=(full(status.now, tz)) { (short(status.now, tz)) }
+    };
+    let main = html! {
+        section.verdict.(tone) aria-label="How it stands" {
+            h1 { (words(&status.headline.text)) }
+            @if !status.headline.detail.is_empty() { p { (words(&status.headline.detail)) } }
         }
-    }
+        (todos(status, tz))
+        (numbers(status))
+        section aria-labelledby="folders" {
+            h2 #folders { "Folders" }
+            (folders(status, tz))
+        }
+        section aria-labelledby="two-days" {
+            h2 #two-days { "The last two days" }
+            (chart::picture(samples, status.now, tz))
+        }
+        (remote(status, tz))
+        (rejects(status, downloads, tz))
+    };
+    let foot = html! { footer { (foot(status, tz)) } };
+    let frame = Frame {
+        headline: &status.headline.text,
+        tone,
+        store: &facts.store,
+    };
+    frame.around(&clock, &main, &foot)
 }
 
 /// The page of a daemon that cannot work: what is wrong, and what to do.
 pub fn trouble(trouble: &Trouble, store: &str) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="robots" content="noindex";
-                meta http-equiv="refresh" content=(REFRESH_S);
-                title { (trouble.headline) " · " (plain(store)) }
-                link rel="icon" type="image/svg+xml" href="/icon-needs.svg";
-                link rel="stylesheet" href=(style_path());
-            }
-            body {
-                header { span { "tillsync · " strong { (plain(store)) } } }
-                main {
-                    section.verdict.needs aria-label="How it stands" {
-                        h1 { (trouble.headline) }
-                        p { (plain(&trouble.text)) "." }
-                        p { (words(&plain(&trouble.remedy))) }
-                        p { "Until then nothing is taken in or sent; files wait in their folders, and nothing is lost. It is tried again every minute." }
+    let tone = class(Tone::Needs);
+    let main = html! {
+        section.verdict.(tone) aria-label="How it stands" {
+            h1 { (trouble.headline) }
+            p { (plain(&trouble.text)) "." }
+            p { (words(&plain(&trouble.remedy))) }
+            p { "Until then nothing is taken in or sent; files wait in their folders, and nothing is lost. It is tried again every minute." }
+        }
+    };
+    let frame = Frame {
+        headline: &trouble.headline,
+        tone,
+        store,
+    };
+    let nothing = html! {};
+    frame.around(&nothing, &main, &nothing)
+}
+
+/// What every page has around it.
+struct Frame<'a> {
+    headline: &'a str,
+    tone: &'a str,
+    store: &'a str,
+}
+
+impl Frame<'_> {
+    fn around(&self, clock: &Markup, main: &Markup, foot: &Markup) -> Markup {
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    meta name="robots" content="noindex";
+                    meta http-equiv="refresh" content=(REFRESH_S);
+                    title { (self.headline) " · " (plain(self.store)) }
+                    link rel="icon" type="image/svg+xml" href=(format!("/icon-{}.svg", self.tone));
+                    link rel="stylesheet" href=(style_path());
+                }
+                body {
+                    header {
+                        span { "tillsync · " strong { (plain(self.store)) } }
+                        (clock)
                     }
+                    main { (main) }
+                    (foot)
                 }
             }
         }
