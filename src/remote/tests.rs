@@ -10,6 +10,9 @@ use super::*;
 use crate::standin::{self, Options};
 use crate::wire::{Endpoint, PathKey, segment};
 
+#[path = "../../tests/support/listening.rs"]
+mod server;
+
 fn way(url: String, timeout_ms: u64) -> Way {
     Way {
         url,
@@ -225,40 +228,24 @@ fn download(
     runtime.block_on(http.download(address, again, &mut sink))
 }
 
-/// Answers each connection with a status and `x`, and keeps what it was asked.
+/// Answers with a status and `x`, one that refuses only what bears no credentials.
 fn listening(listen: &str, status: &'static str) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind(listen).unwrap();
-    let addr = listener.local_addr().unwrap();
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let hears = heard.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let mut head = Vec::new();
-            let mut piece = [0; 4096];
-            while !head.ends_with(b"\r\n\r\n") {
-                match stream.read(&mut piece) {
-                    Ok(n) if n > 0 => head.extend_from_slice(&piece[..n]),
-                    _ => break,
-                }
-            }
-            let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
-            let refused = status.starts_with("401") && !head.contains("x-app-token");
-            let status = if refused { status } else { "200 OK" };
-            hears.lock().unwrap().push(head);
-            let _ = write!(
-                stream,
-                "HTTP/1.1 {status}\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx"
-            );
-        }
-    });
-    (addr, heard)
+    server::listening(listen, move |head| {
+        let refused = status.starts_with("401") && !bears_token(head);
+        let status = if refused { status } else { "200 OK" };
+        format!("HTTP/1.1 {status}\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx")
+    })
+}
+
+fn bears_token(head: &str) -> bool {
+    head.to_ascii_lowercase().contains("x-app-token")
 }
 
 fn with_credentials(heard: &Mutex<Vec<String>>) -> Vec<bool> {
     let heard = heard.lock().unwrap();
-    let any = |head: &String| head.contains("x-app") || head.contains("app-token");
-    heard.iter().map(any).collect()
+    let heard = heard.iter().map(|head| head.to_ascii_lowercase());
+    let any = |head: String| head.contains("x-app") || head.contains("app-token");
+    heard.map(any).collect()
 }
 
 #[test]

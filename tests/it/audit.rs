@@ -1,12 +1,11 @@
 //! `audit`: what the remote holds against what is stored, by export; and what `--repair` queues.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::process::Output;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+use crate::listening::listening;
 use crate::shop::Shop;
 
 const CUSTOMERS: &str = "source_id,name,email,birthdate,address.city,metadata.vip,metadata.undefined\n\
@@ -207,31 +206,14 @@ fn an_export_on_another_host_is_fetched_without_credentials() {
 
 /// A host for downloads: it keeps the heads of what it was asked, and asks the stand-in.
 fn without_credentials(standin: &str) -> (u16, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let heads = Arc::new(Mutex::new(Vec::new()));
-    let (kept, standin) = (heads.clone(), standin.to_owned());
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let mut head = Vec::new();
-            let mut piece = [0; 4096];
-            while !head.ends_with(b"\r\n\r\n") {
-                match stream.read(&mut piece) {
-                    Ok(n) if n > 0 => head.extend_from_slice(&piece[..n]),
-                    _ => break,
-                }
-            }
-            let head = String::from_utf8(head).unwrap();
-            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-            kept.lock().unwrap().push(head);
-            let csv = crate::shop::http(&standin, "GET", &path, "");
-            let length = csv.len();
-            let _ = write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{csv}"
-            );
-        }
+    let standin = standin.to_owned();
+    let (addr, heads) = listening("127.0.0.1:0", move |head| {
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let csv = crate::shop::http(&standin, "GET", path, "");
+        let length = csv.len();
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{csv}"
+        )
     });
-    (port, heads)
+    (addr.port(), heads)
 }

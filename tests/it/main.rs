@@ -12,6 +12,8 @@ mod host;
 mod judge;
 mod letter;
 mod limits;
+#[path = "../support/listening.rs"]
+mod listening;
 mod people;
 mod readme;
 mod secrets;
