@@ -7,7 +7,6 @@ use std::thread;
 
 use notify::{RecursiveMode, Watcher};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use super::{Error, Part, WAKE};
 
@@ -23,24 +22,41 @@ pub enum Event {
     Damaged(String),
 }
 
-/// From now on signals are events, for as long as the process lives.
-pub fn listen_to_signals(events: Sender<Event>) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            for signal in &mut signals {
-                let event = if signal == SIGHUP {
-                    Event::Reload
-                } else {
-                    Event::Stop
-                };
-                if events.send(event).is_err() {
-                    return;
+/// Signals that are events, for as long as the process lives.
+pub struct Signals(signal_hook::iterator::Handle);
+
+impl Signals {
+    /// From now on SIGHUP is an event. SIGTERM and SIGINT end the process as they end any other:
+    /// what looks through a whole database for minutes hears no event.
+    pub fn of_reload(events: Sender<Event>) -> std::io::Result<Signals> {
+        let mut signals = signal_hook::iterator::Signals::new([SIGHUP])?;
+        let handle = signals.handle();
+        thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || {
+                for signal in &mut signals {
+                    let event = match signal {
+                        SIGHUP => Event::Reload,
+                        _ => Event::Stop,
+                    };
+                    if events.send(event).is_err() {
+                        return;
+                    }
                 }
-            }
-        })?;
-    Ok(())
+            })?;
+        Ok(Signals(handle))
+    }
+
+    /// From now on those that end the process are events too.
+    pub fn and_of_the_end(&self) -> std::io::Result<()> {
+        self.0.add_signal(SIGTERM)?;
+        self.0.add_signal(SIGINT)
+    }
+}
+
+/// From now on all of them are events.
+pub fn listen_to_signals(events: Sender<Event>) -> std::io::Result<()> {
+    Signals::of_reload(events)?.and_of_the_end()
 }
 
 /// Commands touch a file in the state directory when they changed something; whoever holds this hears

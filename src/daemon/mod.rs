@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::store::{self, Store};
 
-use events::Event;
+use events::{Event, Signals};
 use lock::{Holder, Lock, Refused};
 pub use parts::Part;
 use parts::Parts;
@@ -63,6 +63,10 @@ impl From<crate::config::Problems> for Error {
     fn from(problems: crate::config::Problems) -> Error {
         Error::Configuration(problems)
     }
+}
+
+fn io_error(error: std::io::Error) -> Error {
+    Error::Io(error.to_string())
 }
 
 fn held(holder: &Option<Holder>) -> String {
@@ -167,7 +171,7 @@ pub fn start(config: Config) -> Result<Running, Error> {
             told.1.notify_all();
             result
         });
-    let thread = thread.map_err(|error| Error::Io(error.to_string()))?;
+    let thread = thread.map_err(io_error)?;
     Ok(Running {
         events,
         thread: Some(thread),
@@ -212,11 +216,13 @@ impl Daemon {
         events: Sender<Event>,
         received: Receiver<Event>,
     ) -> Result<Daemon, Error> {
+        // A reload that is asked for this early would end the process.
+        let signals = Signals::of_reload(events.clone()).map_err(io_error)?;
         let lock = take_state(&config.state_dir)?;
         let (store, clean) = whole::open(&config.state_dir)?;
         standby::over(&config.state_dir, &store)?;
         let config = Arc::new(config);
-        events::listen_to_signals(events.clone()).map_err(|error| Error::Io(error.to_string()))?;
+        signals.and_of_the_end().map_err(io_error)?;
         let commands = events::listen_to_commands(&config.state_dir, events.clone());
         let parts = Parts::start(&config, &store, &events)?;
         for folder in config.folders.iter().filter(|folder| !folder.path.is_dir()) {
@@ -225,7 +231,7 @@ impl Daemon {
         tracing::info!(store = %config.store, folders = config.folders.len(), version = env!("CARGO_PKG_VERSION"), "started");
         systemd::ready();
         if !clean {
-            whole::look_beside(&store, &events).map_err(|error| Error::Io(error.to_string()))?;
+            whole::look_beside(&store, &events).map_err(io_error)?;
         }
         Ok(Daemon {
             config,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::events::{self, Event};
 use super::parts::{carrier, intake_failed, site};
-use super::{Error, Part, keep, take_state, whole};
+use super::{Error, Part, io_error, keep, take_state, whole};
 use crate::config::Config;
 use crate::delivery::{self, Outcome, Reason, Wake};
 use crate::intake::{self, TakenIn};
@@ -58,10 +58,10 @@ pub fn sync(
     if !clean {
         whole::look(&config.state_dir, &store)?;
     }
-    let control = intake::Control::new().map_err(|error| Error::Io(error.to_string()))?;
+    let control = intake::Control::new().map_err(io_error)?;
     let wake = Arc::new(Wake::new());
     let (events, received) = mpsc::channel();
-    events::listen_to_signals(events.clone()).map_err(|error| Error::Io(error.to_string()))?;
+    events::listen_to_signals(events.clone()).map_err(io_error)?;
     let intake = {
         let (site, control, wake) = (site(&config, &store)?, control.clone(), wake.clone());
         let (stored, over) = (wake.clone(), events.clone());
@@ -162,5 +162,5 @@ fn named<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<thread::JoinHandle<T>, Error> {
     let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.map_err(|error| Error::Io(error.to_string()))
+    thread.map_err(io_error)
 }

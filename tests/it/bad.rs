@@ -233,9 +233,7 @@ fn a_drop_folder_without_room_for_rejects_is_said_and_they_are_written_when_ther
     let toml = fs::read_to_string(shop.config()).unwrap();
     fs::write(shop.config(), toml + "[retention]\nmin_free = \"0\"\n").unwrap();
     let daemon = shop.daemon();
-    wait("the daemon is ready", || {
-        (shop.json(&["status"])["daemon"]["running"] == true).then_some(())
-    });
+    shop.wait_running();
     // Rejects have all columns of their rows, and more: there is room for the file, and not for them.
     let bad: String = (0..2_000)
         .map(|n| format!("c-{n},Name {n},yesterday\n"))

@@ -335,3 +335,27 @@ fn root_leaves_nothing_of_its_own_in_the_state() {
     daemon.kill();
     assert_eq!(strangers(), [""; 0]);
 }
+
+#[test]
+fn a_reload_asked_for_while_it_starts_is_done_and_not_its_end() {
+    let shop = Shop::new();
+    let before = fs::read_to_string(shop.config()).unwrap();
+    fs::write(
+        shop.config(),
+        format!("{before}\n[retention]\nmin_free = \"900TB\"\n"),
+    )
+    .unwrap();
+    shop.drop_in("customers", "a.csv", "source_id,name\n1,Ann\n");
+    let daemon = shop.daemon();
+    // As soon as it can be seen at all, while it makes its database.
+    wait("it takes the state directory", || {
+        shop.path("state/tillsync.lock").exists().then_some(())
+    });
+    fs::write(shop.config(), before).unwrap();
+    daemon.signal("-HUP");
+    wait("the file is stored", || {
+        (shop.json(&["status"])["stored"]["customers"] == 1).then_some(())
+    });
+    daemon.signal("-TERM");
+    assert_eq!(daemon.ended(), Some(0));
+}

@@ -58,11 +58,7 @@ fn says(output: &Output, status: i32, words: &str) {
 fn another_at_work(words: &str) {
     let shop = Shop::new();
     let daemon = shop.daemon();
-    wait("the daemon runs", || {
-        shop.json(&["status"])["daemon"]["running"]
-            .as_bool()?
-            .then_some(())
-    });
+    shop.wait_running();
     let words = words.replace("pid N", &format!("pid {}", daemon.child.id()));
     for command in ["run", "sync"] {
         says(&shop.run(&[command]), 75, &words);
@@ -121,6 +117,7 @@ fn nearly_full(words: &str) {
         .write_all(b"[retention]\nmin_free = \"900TB\"\n")
         .unwrap();
     let daemon = shop.daemon();
+    shop.wait_running(); // the to-do would be said without it
     shop.drop_in("customers", "a.csv", "source_id,name\n1,Ann\n");
     wait_todo(&shop, words);
     assert_eq!(shop.json(&["status"])["stored"]["customers"], 0);

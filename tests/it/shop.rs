@@ -253,6 +253,16 @@ impl Shop {
         Running { child }
     }
 
+    /// Until a daemon is at work on the state directory.
+    #[track_caller]
+    pub fn wait_running(&self) {
+        wait("the daemon runs", || {
+            self.json(&["status"])["daemon"]["running"]
+                .as_bool()?
+                .then_some(())
+        });
+    }
+
     /// Renames a file in, as well-behaved systems do.
     pub fn drop_in(&self, kind: &str, name: &str, content: &str) {
         let part = self.path(kind).join(format!(".{name}.coming"));

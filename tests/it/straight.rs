@@ -172,11 +172,7 @@ fn a_rejected_row_is_written_out_and_comes_back_mended() {
 fn a_second_daemon_names_the_first_and_ends_with_75() {
     let shop = Shop::new();
     let daemon = shop.daemon();
-    wait("the daemon runs", || {
-        shop.json(&["status"])["daemon"]["running"]
-            .as_bool()
-            .filter(|r| *r)
-    });
+    shop.wait_running();
     let second = shop.run(&["run"]);
     assert_eq!(second.status.code(), Some(75));
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
