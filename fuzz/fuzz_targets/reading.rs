@@ -45,11 +45,11 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(whole, read(bytes, &folder, 2, true));
 });
 
-/// Records and rejects, each as text.
-fn read(bytes: &[u8], folder: &Folder, rows_max: usize, later: bool) -> Vec<String> {
+/// Records and rejects, each as text. How the two lie among each other is the batches' affair.
+fn read(bytes: &[u8], folder: &Folder, rows_max: usize, later: bool) -> [Vec<String>; 2] {
     let mut file = Cursor::new(bytes);
     let known = |cells: &[String]| PRESETS.is_header(folder.kind, cells, &[]);
-    let mut out = Vec::new();
+    let mut out = [Vec::new(), Vec::new()];
     for member in survey(&mut file, &Settings::default(), &known).unwrap_or_default() {
         let Recognised::Taken { preset, .. } =
             PRESETS.recognise("auto", folder.kind, &member.header, &[])
@@ -102,11 +102,11 @@ fn each(file: &mut Cursor<&[u8]>, member: &Member, rows_max: usize, mut each: im
     }
 }
 
-fn drain(batch: &mut Batch, rejects: &mut Vec<Reject>, out: &mut Vec<String>) {
+fn drain(batch: &mut Batch, rejects: &mut Vec<Reject>, [records, rejected]: &mut [Vec<String>; 2]) {
     for row in &batch.rows {
         let fields = batch.shapes[row.shape].fields();
-        out.push(format!("{:?} {} {fields:?} {}", row.kind, batch.key(row), batch.values(row)));
+        records.push(format!("{:?} {} {fields:?} {}", row.kind, batch.key(row), batch.values(row)));
     }
-    out.extend(rejects.drain(..).map(|reject| format!("{reject:?}")));
+    rejected.extend(rejects.drain(..).map(|reject| format!("{reject:?}")));
     batch.clear();
 }

@@ -68,7 +68,11 @@ pub fn sync(
         control.on_taken(Box::new(move || stored.wake(Reason::Stored)));
         named("intake", move || {
             let taken = intake::sync_once(site, &control).map_err(intake_failed);
-            wake.wake(Reason::AllTaken);
+            // What intake left half taken keeps its kind from being sent: nothing to wait for.
+            wake.wake(match taken {
+                Ok(_) => Reason::AllTaken,
+                Err(_) => Reason::Stop,
+            });
             let _ = over.send(Event::Ended(Part::Intake, Ok(())));
             taken
         })?

@@ -122,7 +122,9 @@ impl From<rusqlite::Error> for Error {
             DiskFull => Error::Full,
             DatabaseBusy | DatabaseLocked => Error::Busy,
             DatabaseCorrupt | NotADatabase => Error::Damaged(error.to_string()),
-            SystemIoFailure => Error::Broken(error.to_string()),
+            SystemIoFailure | CannotOpen | PermissionDenied | ReadOnly | OutOfMemory => {
+                Error::Broken(error.to_string())
+            }
             _ => Error::Statement(error.to_string()),
         }
     }

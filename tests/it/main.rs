@@ -8,6 +8,7 @@ mod crash;
 mod errors;
 mod forecast;
 mod host;
+mod inject;
 #[path = "../support/contract.rs"]
 mod judge;
 mod letter;
