@@ -97,14 +97,67 @@ impl Wait {
     }
 }
 
-/// A call that was made.
+/// A call that was made: since when it is in the air, or when its answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Spent {
     id: i64,
     purse: Purse,
-    left: i64,
-    /// `None`: in the air.
-    answered: Option<i64>,
+    at: i64,
+}
+
+/// The calls that still count. Of thousands an hour the few that matter are found without a look at
+/// the rest.
+#[derive(Clone, Debug, Default)]
+struct Calls {
+    air: Vec<Spent>,
+    /// Those that were answered or given up, oldest answer first.
+    past: VecDeque<Spent>,
+}
+
+impl Calls {
+    fn end(&mut self, spent: Spent) {
+        let later = self.past.iter().rev().take_while(|s| s.at > spent.at);
+        let index = self.past.len() - later.count();
+        self.past.insert(index, spent);
+    }
+
+    /// When a call left that is answered now; `None`: it is not known.
+    fn answered(&mut self, id: i64, now: i64) -> Option<i64> {
+        let spent = match self.air.iter().position(|s| s.id == id) {
+            Some(index) => self.air.swap_remove(index),
+            // It left in an earlier life, and counted as answered then.
+            None => {
+                let index = self.past.iter().rposition(|s| s.id == id)?;
+                self.past.remove(index)?
+            }
+        };
+        self.end(Spent { at: now, ..spent });
+        Some(spent.at)
+    }
+
+    fn forget_until(&mut self, oldest: i64) {
+        let old = self.past.partition_point(|s| s.at <= oldest);
+        self.past.drain(..old);
+    }
+
+    fn in_air(&self, purse: Purse) -> u64 {
+        self.air.iter().filter(|s| counts(s, purse)).count() as u64
+    }
+
+    /// When calls of this budget were answered, later than `since`; newest first.
+    fn answered_since(&self, purse: Purse, since: i64) -> impl Iterator<Item = i64> {
+        let newest_first = self.past.iter().rev().take_while(move |s| s.at > since);
+        newest_first.filter(move |s| counts(s, purse)).map(|s| s.at)
+    }
+
+    /// Calls of this budget that are in the air, or were answered later than `since`.
+    fn count_since(&self, purse: Purse, since: i64) -> u64 {
+        self.in_air(purse) + self.answered_since(purse, since).count() as u64
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Spent> {
+        self.past.iter().chain(&self.air)
+    }
 }
 
 /// What an answer said remained, and when it came.
@@ -135,7 +188,7 @@ pub struct Budget {
     part: Part,
     api: Account,
     bulk: Account,
-    spent: VecDeque<Spent>,
+    spent: Calls,
     told: VecDeque<Told>,
     /// Whether any answer ever came: before, a single call goes to see the headers.
     answered: bool,
@@ -188,23 +241,16 @@ impl Budget {
                 })
             })
             .collect();
-        Budget {
+        let mut budget = Budget {
             part,
             api,
             bulk,
             told,
             answered: kept.answered,
-            spent: spent
-                .iter()
-                .map(|&(id, purse, at)| Spent {
-                    id,
-                    purse,
-                    left: at.min(now),
-                    // A time in the future is a clock that was set back: counted as just spent.
-                    answered: Some(at.min(now)),
-                })
-                .collect(),
-        }
+            spent: Calls::default(),
+        };
+        budget.others(spent, now);
+        budget
     }
 
     pub fn kept(&self) -> Kept {
@@ -237,9 +283,8 @@ impl Budget {
     pub fn shift(&mut self, ms: i64) {
         self.api.shift(ms);
         self.bulk.shift(ms);
-        for spent in &mut self.spent {
-            spent.left = spent.left.saturating_add(ms);
-            spent.answered = spent.answered.map(|at| at.saturating_add(ms));
+        for spent in self.spent.air.iter_mut().chain(&mut self.spent.past) {
+            spent.at = spent.at.saturating_add(ms);
         }
         for told in &mut self.told {
             told.at = told.at.saturating_add(ms);
@@ -248,12 +293,7 @@ impl Budget {
 
     /// A call of this budget leaves. `id`: the request's.
     pub fn spend(&mut self, id: i64, purse: Purse, now: i64) {
-        self.spent.push_back(Spent {
-            id,
-            purse,
-            left: now,
-            answered: None,
-        });
+        self.spent.air.push(Spent { id, purse, at: now });
     }
 
     /// Calls that others on this host made, as `new` takes them (`audit` beside the daemon): those
@@ -262,26 +302,18 @@ impl Budget {
         let known: HashSet<i64> = self.spent.iter().map(|spent| spent.id).collect();
         for &(id, purse, at) in spent {
             if !known.contains(&id) {
-                self.spent.push_back(Spent {
-                    id,
-                    purse,
-                    left: at.min(now),
-                    answered: Some(at.min(now)),
-                });
+                // A time in the future is a clock that was set back: counted as just spent.
+                let at = at.min(now);
+                self.spent.end(Spent { id, purse, at });
             }
         }
     }
 
     /// Its answer came, or it was given up. `limits`: what its headers said.
     pub fn answered(&mut self, id: i64, purse: Purse, limits: Option<&Limits>, now: i64) {
-        let mut left = now;
-        if let Some(spent) = self.spent.iter_mut().find(|spent| spent.id == id) {
-            spent.answered = Some(now);
-            left = spent.left;
-        }
+        let left = self.spent.answered(id, now).unwrap_or(now);
         let oldest = now - self.period_ms(Purse::Api).max(self.period_ms(Purse::Bulk)) - MARGIN_MS;
-        self.spent
-            .retain(|s| s.answered.is_none_or(|at| at > oldest));
+        self.spent.forget_until(oldest);
         let Some(limits) = limits else { return };
         self.answered = true;
         // The newest answer that was here when this call left: what it said came first for sure.
@@ -340,7 +372,7 @@ impl Budget {
     }
 
     pub fn in_air(&self) -> usize {
-        self.spent.iter().filter(|s| s.answered.is_none()).count()
+        self.spent.air.len()
     }
 
     /// Calls of this budget in the last period.
@@ -349,9 +381,7 @@ impl Budget {
     }
 
     fn used_in(&self, purse: Purse, window_ms: i64, now: i64) -> u64 {
-        let used = self.spent.iter().filter(|s| counts(s, purse));
-        used.filter(|s| s.answered.is_none_or(|at| at + window_ms > now))
-            .count() as u64
+        self.spent.count_since(purse, now - window_ms)
     }
 
     /// The period that is assumed, in milliseconds.
@@ -419,11 +449,7 @@ impl Budget {
             Refills::Once => account.refilled,
             Refills::Unseen => now - window_ms,
         };
-        let spent_since = self
-            .spent
-            .iter()
-            .filter(|s| counts(s, purse) && s.answered.is_none_or(|at| at > since))
-            .count() as u64;
+        let spent_since = self.spent.count_since(purse, since);
         let kept_back = if spent_since + 1 < allowed || (allowed == 1 && spent_since == 0) {
             Room::Now(allowed.saturating_sub(spent_since + 1).max(1) as usize)
         } else if spent_since < allowed {
@@ -437,11 +463,10 @@ impl Budget {
 
     /// Now, if the last call's answer lies so long ago.
     fn quiet_for(&self, purse: Purse, ms: i64, now: i64) -> Room {
-        let mine = || self.spent.iter().filter(|s| counts(s, purse));
-        if mine().any(|s| s.answered.is_none()) {
+        if self.spent.in_air(purse) > 0 {
             return Room::AfterAnswer;
         }
-        match mine().filter_map(|s| s.answered).max() {
+        match self.spent.answered_since(purse, i64::MIN).next() {
             Some(last) if last + ms > now => Room::At(last + ms),
             _ => Room::Now(1),
         }
@@ -452,16 +477,10 @@ impl Budget {
         if used < allowed {
             return Room::Now((allowed - used) as usize);
         }
-        // The answer times of those that count, oldest first; enough of them have to pass.
-        let mut times: Vec<i64> = self
-            .spent
-            .iter()
-            .filter(|s| counts(s, purse))
-            .filter_map(|s| s.answered)
-            .filter(|at| at + window_ms > now)
-            .collect();
-        times.sort_unstable();
-        match times.get((used - allowed) as usize) {
+        // So many of the oldest have to pass that one less than allowed is left.
+        let left = (allowed - 1).checked_sub(self.spent.in_air(purse));
+        let mut newest_first = self.spent.answered_since(purse, now - window_ms);
+        match left.and_then(|left| newest_first.nth(left as usize)) {
             Some(at) => Room::At(at + window_ms),
             None => Room::AfterAnswer,
         }
@@ -481,14 +500,11 @@ impl Budget {
                 _ => Room::AfterAnswer,
             };
         }
-        let mine = || self.spent.iter().filter(|s| counts(s, purse));
-        let sent_since = mine()
-            .filter(|s| s.answered.is_none_or(|at| at > account.seen))
-            .count() as u64;
+        let sent_since = self.spent.count_since(purse, account.seen);
         // Ours that were counted when `remaining` was told; some have passed out of the period since.
-        let counted: Vec<i64> = mine()
-            .filter_map(|s| s.answered)
-            .filter(|at| *at <= account.seen && at + window_ms > account.seen)
+        let counted: Vec<i64> = (self.spent)
+            .answered_since(purse, account.seen - window_ms)
+            .filter(|at| *at <= account.seen)
             .collect();
         let back = counted.iter().filter(|at| *at + window_ms <= now).count() as u64;
         let theirs = limit - allowed.min(limit);

@@ -276,7 +276,7 @@ fn simulate_with(
                     if events.restart_every.is_some_and(|every| id % every == 0) {
                         // The answers of what is in the air are lost with the process.
                         let known: Vec<_> = (budget.spent.iter())
-                            .map(|s| (s.id, s.purse, s.answered.unwrap_or(now)))
+                            .map(|s| (s.id, s.purse, s.at))
                             .collect();
                         budget = Budget::new(budget.part.clone(), budget.kept(), &known, now);
                     }
@@ -403,11 +403,10 @@ fn other_limits(seed: u64) -> Events {
     }
 }
 
-/// Simulated hours of each sort: `TILLSYNC_SEEDS` of them, else a few. A seed takes two or three seconds
-/// without optimisation.
+/// Simulated hours of each sort: `TILLSYNC_SEEDS` of them, else a few.
 fn seeds() -> u64 {
     let told = std::env::var("TILLSYNC_SEEDS").ok();
-    told.and_then(|n| n.parse().ok()).unwrap_or(3)
+    told.and_then(|n| n.parse().ok()).unwrap_or(20)
 }
 
 #[test]

@@ -17,7 +17,8 @@ use serde_json::Value;
 
 use crate::shop::{Shop, wait};
 
-/// What changes something outside the process, and what can fail for want of room or of descriptors.
+/// What changes something outside the process. The last of them is not told that it fails: most of
+/// them wake another thread, or write to a socket, which no disk keeps from it.
 const CALLS: &[&str] = &[
     "pwrite64",
     "fsync",
@@ -251,11 +252,11 @@ fn ended(mut child: Child) -> Option<i32> {
 }
 
 #[track_caller]
-fn check(whats: &[&str], trials: usize) {
+fn check(calls_of: &[&str], whats: &[&str], trials: usize) {
     let number = |name: &str| std::env::var(name).ok();
     let every = number("TILLSYNC_EVERY").map(|text| text.parse().unwrap());
     let mut faults = Vec::new();
-    for calls in CALLS {
+    for calls in calls_of {
         let Some(most) = counted(calls) else {
             eprintln!("passed over: strace is not here, or may not trace");
             return;
@@ -301,15 +302,17 @@ fn name(fault: &Fault) -> String {
 
 #[test]
 fn a_kill_at_any_call_of_the_kernel_loses_nothing_and_does_nothing_twice() {
-    check(&["signal=SIGKILL"], TRIALS);
+    check(CALLS, &["signal=SIGKILL"], TRIALS);
 }
 
 #[test]
 fn a_disk_that_fails_at_any_call_ends_the_run_and_costs_nothing() {
-    check(&["error=EIO"], TRIALS);
+    let (_, calls) = CALLS.split_last().unwrap();
+    check(calls, &["error=EIO"], TRIALS);
 }
 
 #[test]
 fn a_disk_or_a_quota_that_is_full_at_any_call_is_waited_for() {
-    check(&["error=ENOSPC", "error=EDQUOT"], 2);
+    let (_, calls) = CALLS.split_last().unwrap();
+    check(calls, &["error=ENOSPC", "error=EDQUOT"], 2);
 }
