@@ -1,8 +1,10 @@
-//! `kill -9` at random instants, seeded, over intake and delivery; then everything that is promised
-//! is checked from outside, by a reader and a fold of our own.
+//! `kill -9`, or the power cut, at random instants, seeded, over intake and delivery; then everything
+//! that is promised is checked from outside, by a reader and a fold of our own.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -58,6 +60,14 @@ impl Producer {
         }
         let name = format!("export-{}.csv", self.dropped.len());
         shop.drop_in(kind, &name, &text);
+        // What is on no disk when the power is cut was never dropped.
+        let folder = shop.path(kind);
+        for path in [folder.join(&name), folder] {
+            // Taken and moved away already: then it is tillsync's.
+            if let Ok(file) = fs::File::open(path) {
+                file.sync_all().unwrap();
+            }
+        }
         self.dropped.push((kind, name, text));
     }
 }
@@ -115,9 +125,8 @@ fn weather(bad: bool) -> String {
     json!({"faults": faults, "refuse": [{"prefix": "poison-", "status": 400, "key": "invalid_payload"}]}).to_string()
 }
 
-/// One shop, `kills` kills, then peace, then the promises.
-fn trial(seed: u64, kills: u64) {
-    let shop = Shop::new();
+/// One shop, so many ends of its daemon by force, then peace, then the promises.
+fn trial(shop: &Shop, seed: u64, ends: u64, end_by_force: impl Fn(Running)) {
     shop.standin
         .post("/_standin/settings", r#"{"limit": {"calls": 100000}}"#);
     shop.standin.post("/_standin/faults", &weather(true));
@@ -130,22 +139,22 @@ fn trial(seed: u64, kills: u64) {
         dropped: Vec::new(),
         bad_rows: 0,
     };
-    for _ in 0..kills {
+    for _ in 0..ends {
         let daemon = shop.daemon();
         for _ in 0..producer.dice.below(3) {
-            producer.drop_file(&shop);
+            producer.drop_file(shop);
         }
-        // The instant of the kill is what is tried here, not a wait for anything.
+        // The instant of the end is what is tried here, not a wait for anything.
         std::thread::sleep(Duration::from_millis(producer.dice.below(400)));
-        daemon.kill();
+        end_by_force(daemon);
     }
     shop.standin
         .post("/_standin/faults", r#"{"refuse":"poison-"}"#);
-    producer.drop_file(&shop);
+    producer.drop_file(shop);
     let daemon = shop.daemon();
     shop.wait_delivered();
-    check_promises(seed, &shop, &producer);
-    check_nothing_is_sent_again(seed, &shop, &producer);
+    check_promises(seed, shop, &producer);
+    check_nothing_is_sent_again(seed, shop, &producer);
     end(daemon);
 }
 
@@ -253,14 +262,94 @@ fn check_nothing_is_sent_again(seed: u64, shop: &Shop, producer: &Producer) {
     );
 }
 
+/// Ends of one shop's daemon.
+const ENDS: u64 = 8;
+
+/// Shops, so that there are `ends` ends in all, or what the environment says.
+fn shops(variable: &str, ends: u64) -> std::ops::RangeInclusive<u64> {
+    let told = std::env::var(variable).ok().and_then(|n| n.parse().ok());
+    1..=told.unwrap_or(ends).div_ceil(ENDS)
+}
+
 #[test]
 fn kills_at_random_instants_break_no_promise() {
-    // 5 × 8 kills here; `TILLSYNC_KILLS=200` (or any number) for the long run.
-    let kills: u64 = std::env::var("TILLSYNC_KILLS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(40);
-    for seed in 1..=kills.div_ceil(8) {
-        trial(seed, 8);
+    // `TILLSYNC_KILLS=200` (or any number) for the long run.
+    for seed in shops("TILLSYNC_KILLS", 40) {
+        trial(&Shop::new(), seed, ENDS, Running::kill);
+    }
+}
+
+/// A disk of its own, an ext4 in a file, whose power can be cut. `None` where this user may not mount.
+struct Disk {
+    dir: tempfile::TempDir,
+}
+
+impl Disk {
+    fn new() -> Option<Disk> {
+        let disk = Disk {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        fs::create_dir(disk.mounted()).unwrap();
+        let image = fs::File::create(disk.dir.path().join("image")).unwrap();
+        image.set_len(512 << 20).unwrap(); // a hole, but for what is used
+        let made = Command::new("mkfs.ext4")
+            .args(["-q", "-F"])
+            .arg(disk.dir.path().join("image"))
+            .status();
+        if made.is_ok_and(|status| status.success()) && disk.mount() {
+            return Some(disk);
+        }
+        eprintln!("passed over: this user may not mount an ext4 in a file");
+        None
+    }
+
+    fn mounted(&self) -> PathBuf {
+        self.dir.path().join("disk")
+    }
+
+    fn mount(&self) -> bool {
+        let status = Command::new("mount")
+            .args(["-o", "loop"])
+            .arg(self.dir.path().join("image"))
+            .arg(self.mounted())
+            .status();
+        status.is_ok_and(|status| status.success())
+    }
+
+    /// What was not told to reach the disk is gone; the log of the file system is not written out.
+    fn cut(&self, daemon: Running) {
+        // EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH.
+        let shutdown = "import fcntl, os, struct, sys
+fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', 2))";
+        let status = Command::new("python3")
+            .args(["-c", shutdown])
+            .arg(self.mounted())
+            .status();
+        assert!(status.unwrap().success(), "the power can be cut");
+        daemon.kill();
+        let status = Command::new("umount").arg(self.mounted()).status();
+        assert!(status.unwrap().success());
+        assert!(self.mount(), "the disk is there again");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount")
+            .arg("-l")
+            .arg(self.mounted())
+            .status();
+    }
+}
+
+#[test]
+fn cuts_of_the_power_at_random_instants_break_no_promise() {
+    // `TILLSYNC_CUTS=200` (or any number) for the long run.
+    for seed in shops("TILLSYNC_CUTS", 16) {
+        let Some(disk) = Disk::new() else { return };
+        let shop = Shop::new_in(&disk.mounted());
+        let status = Command::new("sync").arg("-f").arg(shop.config()).status();
+        assert!(status.unwrap().success());
+        trial(&shop, seed, ENDS, |daemon| disk.cut(daemon));
     }
 }

@@ -170,8 +170,12 @@ pub struct Shop {
 impl Shop {
     /// Watches `customers`, `products`, `skus` and `orders`, each with its plain format.
     pub fn new() -> Shop {
+        Shop::new_in(&std::env::temp_dir())
+    }
+
+    pub fn new_in(place: &Path) -> Shop {
         let shop = Shop {
-            dir: tempfile::tempdir().unwrap(),
+            dir: tempfile::tempdir_in(place).unwrap(),
             standin: Standin::start(),
         };
         shop.configure("", "");
@@ -306,6 +310,12 @@ impl Shop {
 impl Drop for Shop {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            let log = fs::read_to_string(self.path("daemon.log")).unwrap_or_default();
+            let last = log.len().saturating_sub(4_000);
+            let last = (last..).find(|at| log.is_char_boundary(*at)).unwrap_or(0);
+            let status = self.run(&["status"]).stdout;
+            let status = String::from_utf8_lossy(&status);
+            eprintln!("the daemon's last words: {}\n{status}", &log[last..]);
             return;
         }
         for request in self.standin.requests() {
