@@ -227,7 +227,6 @@ fn plan_one(
         &claimed,
         &tables,
         &circumstances,
-        original,
         look,
         scratch_dir,
         comparing,
@@ -256,7 +255,6 @@ fn look_over(
     claimed: &Claimed,
     tables: &[read::Table],
     circumstances: &Circumstances<'_>,
-    original: &dyn Fn(i64) -> Option<Original>,
     look: &dyn Fn() -> Result<Connection>,
     scratch_dir: &Path,
     comparing: &mut Comparing<'_>,
@@ -269,7 +267,6 @@ fn look_over(
     let look_over = hold::LookOver {
         reader: look,
         scratch_dir,
-        original,
         file: &claimed.file,
         mtime_ns: claimed.stat.mtime_ns,
         circumstances,

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use jiff::civil::Date;
@@ -18,6 +18,7 @@ use crate::preset::plain::PLAIN;
 use crate::preset::{ByCells, Preset, Presets, Recognised};
 use crate::record::Batch;
 use crate::reject::{Code, Reject};
+use crate::store::StoreLookup;
 use crate::table::{self, Dialect, Failure, Member, Rows};
 
 /// Rows of a batch at most; the reader ends it at about 1 MiB of text as well.
@@ -44,7 +45,7 @@ pub struct Table {
     /// Its format comes in parts: it is never a full list.
     pub is_split: bool,
     /// It is a rejects file that came back.
-    pub returned: Option<Returned>,
+    pub returned: Option<Arc<Returned>>,
     /// See `Kept::key`.
     pub key: Option<String>,
     /// Nothing was looked over yet: most files need none, and it costs a reading of the whole file.
@@ -153,14 +154,14 @@ fn prepare_table<R: Read + Seek>(
         None => None,
         Some(_) => {
             returned::ignore_own_columns(&mut folder);
-            Some(Returned::find(file, &member, original)?)
+            Some(Arc::new(Returned::find(file, &member, original)?))
         }
     };
-    let decided = returned.as_ref().and_then(Returned::decided);
+    let decided = returned.as_deref().and_then(Returned::decided);
     let header = own_header.as_ref().unwrap_or(&member.header);
     let name = decided.map_or(folder.preset.as_str(), |decided| decided.preset.as_str());
     let presets = circumstances.presets;
-    let mut key = returned.as_ref().and_then(Returned::key);
+    let mut key = returned.as_deref().and_then(Returned::key);
     let recognised = presets.recognise(name, folder.kind, header, &folder.columns);
     let by_cells = match key {
         None => known_by_cells(file, &member, presets, name, &folder, header, &recognised)?,
@@ -203,7 +204,7 @@ fn prepare_table<R: Read + Seek>(
     if let Some(decided) = decided {
         reading.impose(decided);
     }
-    if let Some((whole, kept)) = returned.as_ref().and_then(Returned::whole)
+    if let Some((whole, kept)) = returned.as_deref().and_then(Returned::whole)
         && reading.has_references()
     {
         look_at_whole(whole, kept, circumstances, &mut reading)?;
@@ -360,6 +361,30 @@ fn look_at_whole(
 }
 
 impl Table {
+    /// The same table before its first row.
+    pub fn afresh(&self) -> Table {
+        self.read_by(self.reading.afresh())
+    }
+
+    /// The same for these fields alone, without asking the store (`Reading::afresh_for`).
+    pub fn afresh_for(&self, fields: &[&str]) -> Option<Table> {
+        Some(self.read_by(self.reading.afresh_for(fields)?))
+    }
+
+    fn read_by(&self, reading: Reading) -> Table {
+        Table {
+            member: self.member.clone(),
+            reading,
+            preset: self.preset.clone(),
+            why: self.why.clone(),
+            why_not_next: self.why_not_next.clone(),
+            is_split: self.is_split,
+            returned: self.returned.clone(),
+            key: self.key.clone(),
+            undecided: self.undecided,
+        }
+    }
+
     /// Looks the table over if one of these rows is in doubt. `again`: the same file; it is read from its
     /// start. `true`: what decides the rows' meaning is another from here on.
     fn decide<R: Read + Seek>(&mut self, rows: &Rows, again: &mut R) -> Result<bool, Refusal> {
@@ -495,7 +520,7 @@ pub fn read_table<R: Read + Seek + Send, S: Sink>(
     file: &mut R,
     mut again: &File,
     table: &mut Table,
-    lookup: &dyn Lookup,
+    lookup: &StoreLookup,
     mut known: Option<&mut Known>,
     sink: &mut S,
     tally: &mut Tally,
@@ -515,6 +540,7 @@ where
         if let Some(known) = &mut known {
             known.look(&table.reading, rows)?;
         }
+        let asked = lookup.snapshot();
         map_rows(
             table,
             rows,
@@ -524,12 +550,17 @@ where
             &mut rejects,
             tally,
         );
+        drop(asked);
         if let Some(reason) = table.reading.refusal() {
             return Err(Refusal::Unreadable(reason).into());
         }
         sink.take(&member.name, &mut batch, &mut rejects)
     })?;
-    while let Some(counts) = table.reading.finish(lookup, &mut batch, &mut rejects) {
+    loop {
+        let asked = lookup.snapshot();
+        let finished = table.reading.finish(lookup, &mut batch, &mut rejects);
+        drop(asked);
+        let Some(counts) = finished else { break };
         tally.skipped += counts.skipped;
         sink.take(&member.name, &mut batch, &mut rejects)?;
     }

@@ -77,7 +77,6 @@ pub fn take(
     let look_over = hold::LookOver {
         reader: &|| Ok(site.store.reader()?),
         scratch_dir: &site.config.state_dir,
-        original: &|id| original(site, id),
         file: &claimed.file,
         mtime_ns: claimed.stat.mtime_ns,
         circumstances: &circumstances,

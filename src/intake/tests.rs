@@ -687,6 +687,103 @@ fn orders_too_old_for_a_live_folder_are_held() {
 }
 
 #[test]
+fn only_orders_that_would_be_stored_are_too_old() {
+    let customers = "source_id,email\nC1,ann@b.de\nC2,ann@b.de\n";
+    let file = |dates: [&str; 3]| {
+        format!(
+            "source_id,amount,customer.email,metadata.created_at\n1,5.00,ann@b.de,{}\n2,x,,{}\n3,5.00,,{}\n",
+            dates[0], dates[1], dates[2]
+        )
+    };
+    let (old, young) = ("2020-01-01T10:00:00Z", "2026-11-25T01:00:00Z");
+    let check = |dates: [&str; 3], expected: Option<&str>| {
+        let mut stage = Stage::new(|f| f.kind = Kind::Orders);
+        let other = config::Folder {
+            name: "customers".into(),
+            path: stage.dir.path().join("customers"),
+            kind: Kind::Customers,
+            ..stage.site.config.folders[0].clone()
+        };
+        fs::create_dir_all(&other.path).unwrap();
+        fs::write(other.path.join("c.csv"), customers).unwrap();
+        Arc::make_mut(&mut stage.site.config).folders.push(other);
+        stage.restart();
+        stage.pass(600_000);
+        let row = stage.take("a.csv", file(dates));
+        let reason = row.reason.unwrap_or_default();
+        match expected {
+            Some(said) => assert!(reason.contains(said), "{reason}"),
+            None => assert_eq!(
+                (row.state, row.new, row.rejected),
+                (FileState::Stored, 1, 2)
+            ),
+        }
+    };
+    check([young, young, young], None);
+    // Rejected: the customer's e-mail is two customers', the amount is none.
+    check([old, old, young], None);
+    check([old, old, old], Some("1 of its orders is older"));
+}
+
+#[test]
+fn nobody_reads_the_store_while_a_batch_is_handed_over() {
+    struct Checkpoints<'a>(&'a Store, u32);
+    impl read::Sink for Checkpoints<'_> {
+        type Error = Error;
+
+        fn take(
+            &mut self,
+            _: &str,
+            batch: &mut crate::record::Batch,
+            _: &mut Vec<crate::reject::Reject>,
+        ) -> Result<()> {
+            batch.clear();
+            let n = self.1;
+            self.0.set_text("batches", &n.to_string())?;
+            let writer = store::Connection::open(self.0.path()).map_err(store::Error::from)?;
+            let (busy, pages, written_back): (i64, i64, i64) = writer
+                .query_row("PRAGMA wal_checkpoint(FULL)", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })
+                .map_err(store::Error::from)?;
+            assert_eq!((busy, written_back), (0, pages));
+            self.1 += 1;
+            Ok(())
+        }
+    }
+    let stage = Stage::new(|f| f.kind = Kind::Orders);
+    stage.site.store.prepare_lookup(Kind::Customers).unwrap();
+    let mut text = String::from("source_id,amount,customer.email\n");
+    for n in 0..3 * read::BATCH_ROWS_MAX {
+        text.push_str(&format!("{n},1.00,p{n}@b.de\n"));
+    }
+    let path = stage.path("a.csv");
+    fs::write(&path, text).unwrap();
+    let mut file = fs::File::open(&path).unwrap();
+    let again = fs::File::open(&path).unwrap();
+    let types = Default::default();
+    let of = stage
+        .site
+        .circumstances(&stage.site.config.folders[0], &types);
+    let mut tables = read::prepare(&mut file, &of, &|_| None, read::LookOver::Later).unwrap();
+    let lookup = store::StoreLookup::new(stage.site.store.reader().unwrap());
+    let mut sink = Checkpoints(&stage.site.store, 0);
+    let mut tally = read::Tally::default();
+    read::read_table(
+        &mut file,
+        &again,
+        &mut tables[0],
+        &lookup,
+        None,
+        &mut sink,
+        &mut tally,
+    )
+    .unwrap();
+    assert!(lookup.take_error().is_none());
+    assert!(sink.1 >= 3, "{}", sink.1);
+}
+
+#[test]
 fn what_is_done_afterwards_is_set() {
     let mut stage = Stage::new(|f| f.after = After::Delete);
     stage.take("a.csv", "source_id,name\n1,Ann\n");

@@ -53,6 +53,17 @@ pub(super) struct State {
     hasher: RandomState,
 }
 
+impl State {
+    /// What the look-over said, and no row yet.
+    pub fn afresh(&self) -> State {
+        State {
+            apart: self.apart.clone(),
+            references: self.references.clone(),
+            ..State::default()
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Group {
     /// Line of its first row.

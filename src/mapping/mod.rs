@@ -35,7 +35,7 @@ use crate::table::{Fault, Row};
 use evidence::{Doubt, DoubtKind, Groups, LookOver};
 use mended::Mended;
 pub use mended::spreadsheet_damaged;
-use plan::{Cells, Plan, Read};
+use plan::{Cells, Plan, Read, RecordPlan};
 
 /// Types of the project's own metadata: resource (`customer`, `product`, `order`, `order_item`) → key → type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -281,6 +281,36 @@ impl Reading {
             (own @ None, whole) => *own = whole,
             (Some(_), None) => {}
         }
+    }
+
+    /// The same reading before its first row: nothing counted, no group begun. After `decide`.
+    pub fn afresh(&self) -> Reading {
+        Reading {
+            header: self.header.clone(),
+            plan: self.plan.clone(),
+            doubts: self.doubts.clone(),
+            columns: self.columns.clone(),
+            notices: self.notices.clone(),
+            preset: self.preset.clone(),
+            zone: self.zone.clone(),
+            seed: self.seed.clone(),
+            tally: Tally::default(),
+            groups: self.groups.afresh(),
+            hasher: FingerprintHasher::default(),
+            rejects: self.rejects,
+        }
+    }
+
+    /// As `afresh`, for these fields alone: each record that the whole reading gives is given with them,
+    /// and so are some that the whole reading would reject. It never asks the store. `None`: no record
+    /// of this table has any of them.
+    pub fn afresh_for(&self, fields: &[&str]) -> Option<Reading> {
+        let mut reading = self.afresh();
+        for record in &mut reading.plan.records {
+            record.keep_only(fields);
+        }
+        let gives = |record: &RecordPlan| !(record.fields.is_empty() && record.spreads.is_empty());
+        reading.plan.records.iter().any(gives).then_some(reading)
     }
 
     /// One more thing that a person may want to know.

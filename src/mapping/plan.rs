@@ -27,7 +27,7 @@ impl Cells for Vec<String> {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub records: Vec<RecordPlan>,
     pub group: Option<Arc<GroupPlan>>,
@@ -50,7 +50,7 @@ pub(super) struct Plan {
 }
 
 /// Where `special` finds what it needs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SpecialPlan {
     pub special: Special,
     pub key: usize,
@@ -65,7 +65,7 @@ pub(super) struct SpecialPlan {
 }
 
 /// What holds for all cells of a table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Common {
     pub blanks: Vec<String>,
     pub masks: Vec<String>,
@@ -74,7 +74,7 @@ pub(super) struct Common {
     pub date_rule: DateRule,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct GroupPlan {
     pub by: Vec<usize>,
     pub fill_down: bool,
@@ -84,7 +84,7 @@ pub(super) struct GroupPlan {
     pub begin: Vec<Cond>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RecordPlan {
     pub kind: Kind,
     pub when: Vec<Cond>,
@@ -108,6 +108,16 @@ impl RecordPlan {
         self.spreads.is_empty() && self.customer.is_none() && self.items.is_none()
     }
 
+    /// Reads the key, whether the record is deleted, and these fields; and whatever else the cells name.
+    pub fn keep_only(&mut self, wanted: &[&str]) {
+        self.fields
+            .retain(|field| wanted.contains(&field.name.as_str()));
+        self.customer = None;
+        self.items = None;
+        let names = self.fields.iter().map(|field| field.name.clone());
+        self.shape = Arc::new(Shape::new(names.collect()));
+    }
+
     pub fn fields_mut(&mut self) -> impl Iterator<Item = &mut FieldPlan> {
         let customer = self.customer.iter_mut().flat_map(|c| {
             c.id.iter_mut()
@@ -124,7 +134,7 @@ impl RecordPlan {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct KeyPlan {
     pub source: Source,
     /// For rejects.
@@ -139,7 +149,7 @@ pub(super) struct KeyPlan {
     pub no_scientific: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct FieldPlan {
     /// In the document.
     pub name: String,
@@ -176,7 +186,7 @@ pub(super) enum OverGroup {
 }
 
 /// What is done to a text before it is read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Prep {
     pub trim: bool,
     pub blanks: Vec<String>,
@@ -194,7 +204,7 @@ pub(super) struct Prep {
     pub masks: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Read {
     Text,
     /// A reference to another record: a key, with its prefix.
@@ -218,14 +228,14 @@ pub(super) enum Read {
 }
 
 /// Fields whose names stand in cells.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Spread {
     /// `attributes.` or `metadata.`
     pub prefix: String,
     pub source: SpreadSource,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum SpreadSource {
     /// The names of options that have a value, as one list.
     Names {
@@ -249,7 +259,7 @@ pub(super) enum SpreadSource {
     Packed(Source),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct CustomerPlan {
     pub id: Option<FieldPlan>,
     pub email: Option<FieldPlan>,
@@ -261,7 +271,7 @@ pub(super) struct CustomerPlan {
     pub key_id: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ItemsPlan {
     pub cells: Vec<ItemCellsPlan>,
     pub when: Vec<Cond>,
@@ -273,7 +283,7 @@ pub(super) struct ItemsPlan {
     pub product_prefix: String,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum ItemCellsPlan {
     Rows,
     Packed {
@@ -289,7 +299,7 @@ pub(super) enum ItemCellsPlan {
 }
 
 /// Where a text comes from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Source {
     Nothing,
     Cell(usize),
@@ -475,12 +485,12 @@ impl Common {
 }
 
 /// What has to hold of some columns, all of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Cond {
     pub all: Vec<(Option<usize>, Vec<Word>)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Word {
     Filled,
     Blank,

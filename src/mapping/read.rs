@@ -271,14 +271,12 @@ impl Read {
             }
             Read::Date(rule) => return date::push_date(out, text, rule),
             Read::Datetime(rule, local, named_in) => {
-                let named = named_in.map_or("", |column| row.cell(column));
-                let zone = match (named.trim(), zone::named(named)) {
-                    ("", _) => local.clone(),
-                    (_, Some(zone)) => zone,
-                    (_, None) => {
-                        return Err(Wrong::new(Code::Date, "a time zone that nobody knows"));
-                    }
-                };
+                let named = named_in.map_or("", |column| row.cell(column)).trim();
+                if named.is_empty() {
+                    return date::push_datetime(out, text, rule, local);
+                }
+                let zone = zone::named(named)
+                    .ok_or_else(|| Wrong::new(Code::Date, "a time zone that nobody knows"))?;
                 return date::push_datetime(out, text, rule, &zone);
             }
             Read::Status => push_status(out, text)?,

@@ -886,6 +886,95 @@ fn batches_borders_change_nothing() {
     }
 }
 
+/// Nobody may ask it.
+struct Silent;
+
+impl Lookup for Silent {
+    fn customers_by_email(&self, _: &str) -> Vec<String> {
+        panic!("a customer was asked for")
+    }
+
+    fn skus_by_code(&self, _: &str) -> Vec<String> {
+        panic!("a SKU was asked for")
+    }
+}
+
+/// Each order's day, by a reading of days alone.
+fn days_alone(bytes: &[u8], folder: &Folder) -> Option<Vec<(String, Option<String>)>> {
+    let mut file = Cursor::new(bytes);
+    let known = |cells: &[String]| PRESETS.is_header(folder.kind, cells, &folder.columns);
+    let member = survey(&mut file, &Settings::default(), &known)
+        .ok()?
+        .remove(0);
+    let header = &member.header;
+    let found = PRESETS.recognise(&folder.preset, folder.kind, header, &folder.columns);
+    let Recognised::Taken { preset, .. } = found else {
+        return None;
+    };
+    let place = Place {
+        host_zone: "UTC",
+        today: jiff::civil::date(2026, 11, 25),
+    };
+    let types = MetadataTypes::default();
+    let mut whole = Reading::compile(header, preset, folder, &types, &place).ok()?;
+    if let Some(mut evidence) = whole.evidence() {
+        each_batch(&mut file, &member, 9, |rows| {
+            rows.iter().for_each(|row| evidence.observe(row));
+        });
+        whole.decide(evidence);
+    }
+    let mut reading = whole.afresh_for(&["metadata.created_at"])?;
+    let (mut batch, mut rejects, mut records) = (Batch::default(), Vec::new(), Vec::new());
+    each_batch(&mut file, &member, 9, |rows| {
+        for row in rows.iter() {
+            reading.map(row, &Silent, &mut batch, &mut rejects);
+        }
+    });
+    while (reading.finish(&Silent, &mut batch, &mut rejects)).is_some() {}
+    drain(&mut batch, &mut records);
+    Some(days(&records))
+}
+
+fn days(records: &[(Kind, String, Act, Content)]) -> Vec<(String, Option<String>)> {
+    let orders = records.iter().filter(|(kind, ..)| *kind == Kind::Orders);
+    orders
+        .map(|(_, key, _, content)| {
+            let day = content.get("metadata.created_at").map(str::to_owned);
+            (key.clone(), day)
+        })
+        .collect()
+}
+
+#[test]
+fn days_read_alone_are_those_of_the_orders_and_nobody_is_asked_for_them() {
+    let folder = folder(Kind::Orders);
+    let types = MetadataTypes::default();
+    let mut tried = 0;
+    for dir in ["traps", "connectors", "shops"] {
+        for entry in std::fs::read_dir(samples(dir)).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.is_file() {
+                continue;
+            }
+            let bytes = std::fs::read(&path).unwrap();
+            let Ok(whole) = read_file(&bytes, &folder, &types, &Known::default(), 9) else {
+                continue;
+            };
+            let whole = days(&whole.records);
+            match days_alone(&bytes, &folder) {
+                Some(alone) => {
+                    for order in whole.iter().filter(|(_, day)| day.is_some()) {
+                        assert!(alone.contains(order), "{}: {order:?}", path.display());
+                    }
+                    tried += alone.len();
+                }
+                None => assert!(whole.iter().all(|(_, day)| day.is_none())),
+            }
+        }
+    }
+    assert!(tried > 20, "{tried}");
+}
+
 /// A table's header and rows, written anew.
 struct Written {
     header: Vec<String>,

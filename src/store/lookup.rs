@@ -142,8 +142,9 @@ fn each_value(
     Ok(())
 }
 
-/// Answers a mapping's questions on a reading connection of its own. What cannot be read is told as
-/// unknown and kept: `take_error` at the end of the file.
+/// Answers a mapping's questions on a reading connection of its own, each as the store stands just then,
+/// or many of them as it stood at the first (`snapshot`). What cannot be read is told as unknown and
+/// kept: `take_error` at the end of the file.
 pub struct StoreLookup {
     reader: Connection,
     error: RefCell<Option<super::Error>>,
@@ -167,6 +168,20 @@ impl StoreLookup {
     /// The first error that a look-up met: what was mapped since is worth nothing.
     pub fn take_error(&self) -> Option<super::Error> {
         self.error.borrow_mut().take()
+    }
+
+    /// Until it is dropped all answers come from one state of the store: a read transaction for each
+    /// question costs more than its answer. To be dropped before a batch is handed to the writer, which
+    /// cannot begin the WAL anew while somebody reads.
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        self.note((self.reader.execute_batch("BEGIN")).map_err(Into::into));
+        Snapshot(self)
+    }
+
+    fn note(&self, result: Result<()>) {
+        if let Err(error) = result {
+            self.error.borrow_mut().get_or_insert(error);
+        }
     }
 
     fn keys_of_code(&self, kind: Kind, code: &str) -> Vec<String> {
@@ -193,7 +208,7 @@ impl StoreLookup {
     fn keys(&self, kind: Kind, text: &str) -> Vec<String> {
         self.find(kind, &normal(kind, text))
             .unwrap_or_else(|error| {
-                self.error.borrow_mut().get_or_insert(error);
+                self.note(Err(error));
                 Vec::new()
             })
     }
@@ -222,6 +237,17 @@ impl StoreLookup {
     }
 }
 
+/// One state of the store for many questions.
+pub struct Snapshot<'a>(&'a StoreLookup);
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        if !self.0.reader.is_autocommit() {
+            (self.0).note((self.0.reader.execute_batch("COMMIT")).map_err(Into::into));
+        }
+    }
+}
+
 impl Lookup for StoreLookup {
     fn customers_by_email(&self, email: &str) -> Vec<String> {
         self.keys(Kind::Customers, email)
@@ -236,15 +262,19 @@ impl Lookup for StoreLookup {
     }
 
     fn knows_order(&self, key: &str) -> bool {
-        let known = (self.reader).query_row(
-            "SELECT count(*) FROM record WHERE kind = ?1 AND source_id = ?2 AND gone = 0",
-            params![Kind::Orders.code(), key],
-            |row| row.get::<_, i64>(0),
-        );
+        let known = (self.reader)
+            .prepare_cached(
+                "SELECT count(*) FROM record WHERE kind = ?1 AND source_id = ?2 AND gone = 0",
+            )
+            .and_then(|mut statement| {
+                statement.query_row(params![Kind::Orders.code(), key], |row| {
+                    row.get::<_, i64>(0)
+                })
+            });
         match known {
             Ok(known) => known > 0,
             Err(error) => {
-                self.error.borrow_mut().get_or_insert(error.into());
+                self.note(Err(error.into()));
                 false
             }
         }
