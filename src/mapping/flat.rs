@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::notation::{Wrong, number, text};
-use super::plan::{Cells, Common, FieldPlan, KeyPlan, Plan, RecordPlan, any_holds};
+use super::plan::{Cells, Common, FieldPlan, KeyPlan, Plan, RecordPlan, Unclear, any_holds};
 use super::read::{Put, no_product};
 use super::{Counts, Line, Reading, Tally};
 use crate::kind::Kind;
@@ -312,12 +312,20 @@ impl KeyPlan {
         };
         let text = match self.source.text(row, common, false) {
             Ok(text) => text,
-            Err(_) => {
+            Err(Unclear::Differ) => {
                 return refuse(
                     Code::Conflict,
                     "two columns of this name say different keys; leave one of them blank",
                 );
             }
+            Err(Unclear::NoJson) => {
+                return refuse(
+                    Code::MissingKey,
+                    "no key: the cell that holds it cannot be read as JSON (is a quote or a bracket \
+                     missing?)",
+                );
+            }
+            Err(Unclear::Day(wrong)) => return Err(Refused::new(self.header.as_deref(), wrong)),
         };
         let key = match text {
             Cow::Borrowed(text) => text::key(text),

@@ -28,7 +28,7 @@ use jiff::civil::Date;
 use crate::config::Folder;
 use crate::preset::Preset;
 use crate::preset::rejects::RejectsColumns;
-use crate::preset::spec::{Footer, Special};
+use crate::preset::spec::{DateStyle, Footer, Special};
 use crate::record::{Batch, FingerprintHasher};
 use crate::reject::Reject;
 use crate::table::{Fault, Row};
@@ -108,6 +108,8 @@ struct Tally {
     uncleared: BTreeMap<String, u64>,
     /// Cells that left their field untouched.
     untouched: BTreeMap<String, u64>,
+    /// Cells under no header.
+    nameless: u64,
     /// Keys that look as if a spreadsheet had rounded them, and were taken as they stand.
     rounded_keys: u64,
 }
@@ -253,6 +255,13 @@ impl Reading {
                 "{count} blank cells of `{header}` cannot be cleared at the remote; what is stored was kept"
             ));
         }
+        if self.tally.nameless > 0 {
+            notices.push(format!(
+                "{} cells stand in a column without a header and were left out; give the column a name \
+                 to have them stored",
+                self.tally.nameless
+            ));
+        }
         if self.tally.rounded_keys > 0 {
             notices.push(format!(
                 "{} keys look as if a spreadsheet had rounded them (4.00638E+12); they were taken as \
@@ -392,17 +401,21 @@ impl Reading {
         let doubts = &self.doubts;
         for record in &mut self.plan.records {
             for field in record.fields_mut() {
+                for day in field.source.days_mut() {
+                    if let Some(doubt) = day.doubt {
+                        day.rule.style = doubts[doubt].settled.dates.map(DateStyle::Order);
+                    }
+                }
                 let Some(settled) = field.doubt.map(|doubt| doubts[doubt].settled) else {
                     continue;
                 };
                 settle_read(&mut field.read, settled);
             }
-            if let Some((_, _, rule, Some(doubt))) = record
-                .items
-                .as_mut()
-                .and_then(|items| items.refund.as_mut())
+            let items = record.items.as_mut();
+            if let Some(refund) = items.and_then(|items| items.refund.as_mut())
+                && let Some(doubt) = refund.doubt
             {
-                rule.decimal = doubts[*doubt].settled.decimal;
+                refund.rule.decimal = doubts[doubt].settled.decimal;
             }
         }
     }
@@ -523,6 +536,9 @@ impl Reading {
         batch: &mut Batch,
         rejects: &mut Vec<Reject>,
     ) -> Counts {
+        for &column in &self.plan.nameless {
+            self.tally.nameless += u64::from(!notation::text::is_blank(row.cell(column)));
+        }
         if self.is_flat() {
             self.map_flat(row, batch, rejects)
         } else {
@@ -532,7 +548,6 @@ impl Reading {
 }
 
 fn settle_read(read: &mut Read, settled: evidence::Settled) {
-    use crate::preset::spec::DateStyle;
     match read {
         Read::Money(rule) => {
             rule.decimal = settled.decimal;

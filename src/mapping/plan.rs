@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::notation::date::{self, DateRule};
 use super::notation::number::MoneyRule;
-use super::notation::{boolean, list, text};
+use super::notation::{Wrong, boolean, list, text};
 use crate::config::DecimalSign;
 use crate::kind::Kind;
 use crate::preset::spec::{Apostrophe, Footer, Lines, Special};
@@ -47,6 +47,8 @@ pub(super) struct Plan {
     pub one_parent: bool,
     /// Some price counts only between two days.
     pub uses_today: bool,
+    /// Columns without a header: nobody knows what their cells are.
+    pub nameless: Vec<usize>,
 }
 
 /// Where `special` finds what it needs.
@@ -71,7 +73,6 @@ pub(super) struct Common {
     pub masks: Vec<String>,
     pub apostrophe: Apostrophe,
     pub today: Date,
-    pub date_rule: DateRule,
 }
 
 #[derive(Clone, Debug)]
@@ -195,6 +196,7 @@ pub(super) struct Prep {
     pub take_first: Option<String>,
     pub lines: Option<Lines>,
     pub only: Vec<String>,
+    pub except: Vec<String>,
     pub words: Vec<(String, String)>,
     pub otherwise: Option<String>,
     pub code: bool,
@@ -222,7 +224,10 @@ pub(super) enum Read {
     Loose,
     /// A list if any cell of the column holds the sign, which is settled by the look-over.
     ListIf(String, bool),
+    /// JSON where the cell is JSON, else text.
     Json,
+    /// JSON, and nothing else: the project knows the field as an object.
+    Object,
     /// JSON text of a constant.
     Fixed(String),
 }
@@ -232,6 +237,8 @@ pub(super) enum Read {
 pub(super) struct Spread {
     /// `attributes.` or `metadata.`
     pub prefix: String,
+    /// The file's own header, for rejects.
+    pub header: Option<String>,
     pub source: SpreadSource,
 }
 
@@ -278,9 +285,20 @@ pub(super) struct ItemsPlan {
     pub fields: Vec<FieldPlan>,
     pub sum: bool,
     pub discount_from_net: bool,
-    pub refund: Option<(Vec<Cond>, Source, MoneyRule, Option<usize>)>,
+    pub refund: Option<RefundPlan>,
     pub void: Vec<Cond>,
     pub product_prefix: String,
+}
+
+/// What rows give back.
+#[derive(Clone, Debug)]
+pub(super) struct RefundPlan {
+    pub when: Vec<Cond>,
+    pub amount: Source,
+    /// For rejects.
+    pub header: Option<String>,
+    pub rule: MoneyRule,
+    pub doubt: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -310,14 +328,51 @@ pub(super) enum Source {
     Value(String),
     Cases(Vec<(Cond, String)>, Option<String>),
     Only(Box<Source>, Vec<Cond>),
-    Between(Box<Source>, Option<usize>, Option<usize>),
+    Between(Box<Source>, Option<DayPlan>, Option<DayPlan>),
     /// In a JSON cell.
     Path(Box<Source>, String),
 }
 
-/// Two columns of one name that say different things.
+/// Why the cells of a row give no text.
 #[derive(Debug)]
-pub(super) struct Differ;
+pub(super) enum Unclear {
+    /// Two columns of one name say different things.
+    Differ,
+    /// A cell of JSON that is none.
+    NoJson,
+    /// One of the days between which it counts.
+    Day(Wrong),
+}
+
+/// A day that decides whether a cell counts.
+#[derive(Clone, Debug)]
+pub(super) struct DayPlan {
+    pub column: usize,
+    /// For rejects.
+    pub header: String,
+    pub rule: DateRule,
+    /// Of `Reading::doubts`.
+    pub doubt: Option<usize>,
+}
+
+impl DayPlan {
+    /// `None`: the cell is blank.
+    fn day<C: Cells + ?Sized>(&self, row: &C, common: &Common) -> Result<Option<Date>, Unclear> {
+        let cell = common.cell(row, self.column, false);
+        if text::is_blank(cell) {
+            return Ok(None);
+        }
+        date::day(cell, &self.rule).map_err(|wrong| {
+            Unclear::Day(Wrong {
+                reason: format!(
+                    "`{}`, which says when this counts: {}",
+                    self.header, wrong.reason
+                ),
+                ..wrong
+            })
+        })
+    }
+}
 
 impl Source {
     /// Blank where nothing is said.
@@ -326,7 +381,7 @@ impl Source {
         row: &'a C,
         common: &Common,
         raw: bool,
-    ) -> Result<Cow<'a, str>, Differ> {
+    ) -> Result<Cow<'a, str>, Unclear> {
         Ok(match self {
             Source::Nothing => Cow::Borrowed(""),
             Source::Cell(column) => Cow::Borrowed(common.cell(row, *column, raw)),
@@ -373,29 +428,46 @@ impl Source {
             }
             Source::Path(source, path) => {
                 let cell = source.text(row, common, raw)?;
-                match list::json(&cell)
-                    .as_ref()
-                    .and_then(|v| list::at_path(v, path))
-                {
-                    Some(serde_json::Value::String(found)) => Cow::Owned(found.clone()),
-                    None | Some(serde_json::Value::Null) => Cow::Borrowed(""),
-                    Some(other) => Cow::Owned(other.to_string()),
+                if text::is_blank(&cell) || common.is_mask(&cell) {
+                    return Ok(Cow::Borrowed(""));
                 }
+                let value = list::json(&cell).ok_or(Unclear::NoJson)?;
+                Cow::Owned(list::text_at(&value, path))
             }
             Source::Between(source, from, to) => {
-                let day = |column: &Option<usize>| {
-                    let cell = column.map_or("", |c| row.cell(c));
-                    date::day(cell, &common.date_rule)
+                let day = |plan: &Option<DayPlan>| match plan {
+                    Some(plan) => plan.day(row, common),
+                    None => Ok(None),
                 };
-                let begun = day(from).is_none_or(|from| from <= common.today);
-                let over = day(to).is_some_and(|to| to < common.today);
+                let text = source.text(row, common, raw)?;
+                if text::is_blank(&text) {
+                    return Ok(text);
+                }
+                let begun = day(from)?.is_none_or(|from| from <= common.today);
+                let over = day(to)?.is_some_and(|to| to < common.today);
                 if begun && !over {
-                    source.text(row, common, raw)?
+                    text
                 } else {
                     Cow::Borrowed("")
                 }
             }
         })
+    }
+
+    /// The days that it hangs on.
+    pub fn days_mut(&mut self) -> Vec<&mut DayPlan> {
+        match self {
+            Source::Between(source, from, to) => {
+                let mut days = source.days_mut();
+                days.extend(from.iter_mut().chain(to.iter_mut()));
+                days
+            }
+            Source::First(sources) | Source::Join(sources, _) => {
+                sources.iter_mut().flat_map(Source::days_mut).collect()
+            }
+            Source::Only(source, _) | Source::Path(source, _) => source.days_mut(),
+            _ => Vec::new(),
+        }
     }
 
     /// All columns that it looks at for its text.
@@ -452,7 +524,7 @@ fn same<'a, C: Cells + ?Sized>(
     columns: &[usize],
     common: &Common,
     raw: bool,
-) -> Result<&'a str, Differ> {
+) -> Result<&'a str, Unclear> {
     let mut found = "";
     for &column in columns {
         let text = common.cell(row, column, raw);
@@ -462,7 +534,7 @@ fn same<'a, C: Cells + ?Sized>(
         if text::is_blank(found) {
             found = text;
         } else if found != text {
-            return Err(Differ);
+            return Err(Unclear::Differ);
         }
     }
     Ok(found)

@@ -12,6 +12,7 @@ use crate::config::{After, Blank, Folder, Missing, Others};
 use crate::kind::Kind;
 use crate::preset::{Presets, Recognised};
 use crate::record::{Act, Content};
+use crate::reject::Code;
 use crate::table::{Reader, Rows, Settings, survey};
 
 pub(crate) fn folder(kind: Kind) -> Folder {
@@ -1090,6 +1091,248 @@ fn every_sample_reads_the_same_however_it_is_written() {
         }
     }
     assert!(tried > 60, "{tried}");
+}
+
+// ---- nothing is lost without a word
+
+/// A row that cannot be read whole: by which code it is rejected, and in which column.
+#[track_caller]
+fn check_refused(folder: &Folder, csv: &str, code: Code, column: &str) {
+    let types = MetadataTypes::default();
+    let read = read_file(csv.as_bytes(), folder, &types, &Known::default(), 9).unwrap();
+    let found: Vec<_> = (read.rejects.iter())
+        .map(|r| (r.code, r.column.as_deref()))
+        .collect();
+    assert_eq!(found, [(code, Some(column))], "{csv}\n{:?}", read.records);
+}
+
+#[test]
+fn cells_that_are_meant_as_json_and_are_none_reject_their_row() {
+    let refused = |kind, csv: &str, column: &str| {
+        check_refused(&folder(kind), csv, Code::Encoding, column);
+    };
+    let sku = |cell: &str| {
+        format!(
+            "product_id,sku,source_id,price,attributes\nP,S,S1,1,\"{cell}\"\nP,S,S2,1,\"{{'a':'b'}}\"\n"
+        )
+    };
+    for cell in ["{color:blue}", "{'color':'blue'", "color", "['a']", "[]"] {
+        refused(Kind::Skus, &sku(cell), "attributes");
+    }
+    let product = |cell: &str| format!("source_id,name,price,attributes\nP,N,1,\"{cell}\"\n");
+    for cell in ["['a','b'", "[a,b]", "{'a':'b'}"] {
+        refused(Kind::Products, &product(cell), "attributes");
+    }
+    let traits = "key,external_ids,traits\nk,\"{'user_id':['u1']}\",\"{'name':'Ann'\"\n";
+    refused(Kind::Customers, traits, "traits");
+    let traits = "key,external_ids,traits\nk,\"{'user_id':['u1']}\",\"['Ann']\"\n";
+    refused(Kind::Customers, traits, "traits");
+    let ids = "key,external_ids,traits\nk,\"{user_id:[u1]}\",\"{'name':'Ann'}\"\n";
+    let people = folder(Kind::Customers);
+    check_refused(&people, ids, Code::MissingKey, "external_ids");
+}
+
+#[test]
+fn metadata_of_a_type_is_of_it_or_rejects_its_row() {
+    let ty = |item, list| MetadataType { item, list };
+    let keys = BTreeMap::from([
+        ("box".to_owned(), ty(ItemType::Object, false)),
+        ("boxes".to_owned(), ty(ItemType::Object, true)),
+        ("tags".to_owned(), ty(ItemType::String, true)),
+        ("points".to_owned(), ty(ItemType::Number, true)),
+    ]);
+    let mut types = MetadataTypes::default();
+    types.resources.insert("customer".to_owned(), keys);
+    for (column, cell, code) in [
+        ("box", "{a:1}", Code::Encoding),
+        ("box", "oak", Code::Encoding),
+        ("boxes", "[{'a':1}", Code::Encoding),
+        ("boxes", "oak,elm", Code::Encoding),
+        ("tags", "['a','b'", Code::Encoding),
+        ("tags", "[a,b]", Code::Encoding),
+        ("points", "1,x", Code::Number),
+        ("points", "[1,", Code::Number),
+    ] {
+        let csv = format!("source_id,metadata.{column}\n1,\"{cell}\"\n");
+        let folder = folder(Kind::Customers);
+        let read = read_file(csv.as_bytes(), &folder, &types, &Known::default(), 9).unwrap();
+        let found: Vec<_> = read.rejects.iter().map(|r| r.code).collect();
+        assert_eq!(found, [code], "{csv} {:?}", read.records);
+        assert_eq!(
+            read.rejects[0].column.as_deref(),
+            Some(&*format!("metadata.{column}"))
+        );
+    }
+    let csv = "source_id,metadata.box,metadata.boxes,metadata.tags\n\
+               1,\"{'a':1}\",\"[{'a':1},{'b':2}]\",\"[x] a,b\"\n";
+    let folder = folder(Kind::Customers);
+    let read = read_file(csv.as_bytes(), &folder, &types, &Known::default(), 9).unwrap();
+    assert_eq!(
+        json!(fields(&read.records[0].3)),
+        json!({
+            "metadata.box": {"a": 1},
+            "metadata.boxes": [{"a": 1}, {"b": 2}],
+            "metadata.tags": ["[x] a", "b"],
+        })
+    );
+}
+
+#[test]
+fn a_consent_is_yes_or_no() {
+    let mut of = folder(Kind::Customers);
+    of.columns = vec![("News".into(), "consent.newsletter".into())];
+    check_refused(
+        &of,
+        "source_id,News\n1,maybe\n2,yes\n3,\n",
+        Code::Boolean,
+        "News",
+    );
+}
+
+#[test]
+fn items_that_cannot_be_read_reject_their_order() {
+    let order = |items: &str| {
+        format!(
+            "order_id,order_number,billing_email,status,order_total,line_items\n\
+             7,7,a@b.de,completed,5.00,\"{items}\"\n"
+        )
+    };
+    for items in [
+        "Lamp x2",
+        "what:Lamp|many:2",
+        "name:Lamp|quantity:1|total:5.00;",
+    ] {
+        let read = read_file(
+            order(items).as_bytes(),
+            &folder(Kind::Orders),
+            &MetadataTypes::default(),
+            &Known::default(),
+            9,
+        )
+        .unwrap();
+        let whole = items.starts_with("name");
+        assert_eq!(read.rejects.is_empty(), whole, "{items} {:?}", read.rejects);
+        if !whole {
+            let found = (read.rejects[0].code, read.rejects[0].column.as_deref());
+            assert_eq!(found, (Code::Encoding, Some("line_items")));
+        }
+    }
+}
+
+#[test]
+fn a_fraction_that_came_back_keeps_its_sign() {
+    let csv = "order_id,order_number,billing_email,status,order_total,line_items\n\
+               7,7,a@b.de,completed,5.00,name:Nuts|quantity:-0.5|total:-5.00\n";
+    let read = read_file(
+        csv.as_bytes(),
+        &folder(Kind::Orders),
+        &MetadataTypes::default(),
+        &Known::default(),
+        9,
+    )
+    .unwrap();
+    let order = read.records.iter().find(|(kind, ..)| *kind == Kind::Orders);
+    let items = fields(&order.unwrap().3)["items"].clone();
+    assert_eq!(items[0]["metadata"]["quantity"], json!(-0.5), "{items}");
+}
+
+#[test]
+fn days_of_a_price_are_read_by_their_whole_column() {
+    let csv = |from: [&str; 2]| {
+        format!(
+            "sku,store_view_code,attribute_set_code,product_type,name,price,special_price,special_price_from_date,special_price_to_date\n\
+             A,,Default,simple,A,10.00,8.00,{},\nB,,Default,simple,B,10.00,8.00,{},\n",
+            from[0], from[1]
+        )
+    };
+    let prices = |from: [&str; 2]| {
+        let folder = folder(Kind::Products);
+        let types = MetadataTypes::default();
+        let bytes = csv(from);
+        let read = read_file(bytes.as_bytes(), &folder, &types, &Known::default(), 9).unwrap();
+        let records = read
+            .records
+            .iter()
+            .map(|(_, key, _, content)| format!("{key} {}", content.get("price").unwrap_or("-")));
+        let rejects = (read.rejects.iter()).map(|r| {
+            format!(
+                "{} {}",
+                r.code.name(),
+                r.reason.contains("special_price_from_date")
+            )
+        });
+        records.chain(rejects).collect::<Vec<_>>()
+    };
+    // It is the 25th of November 2026.
+    assert_eq!(prices(["12/01/26", "01/31/26"]), ["A 1000", "B 800"]);
+    assert_eq!(prices(["12/01/26", "31/01/26"]), ["A 800", "B 800"]);
+    assert_eq!(prices(["12/01/26", ""]), ["B 800", "date true"]);
+    assert_eq!(prices(["soon", "2027-01-01"]), ["B 1000", "date true"]);
+}
+
+#[test]
+fn a_birthday_without_its_year_is_kept_in_any_notation() {
+    for (cell, field) in [
+        ("1990-03-05", "birthdate"),
+        ("03-05", "metadata.birthday"),
+        ("March 5", "metadata.birthday"),
+    ] {
+        let csv = format!(
+            "Square Customer ID,First Name,Email Address,Phone Number,Birthday\n1,Ann,a@b.de,,{cell}\n"
+        );
+        let folder = folder(Kind::Customers);
+        let types = MetadataTypes::default();
+        let read = read_file(csv.as_bytes(), &folder, &types, &Known::default(), 9).unwrap();
+        assert_eq!(
+            fields(&read.records[0].3).get(field),
+            Some(&json!(cell)),
+            "{cell}"
+        );
+    }
+}
+
+#[test]
+fn cells_under_no_header_are_told() {
+    let csv = ",source_id,name\n0,1,Ann\n1,2,Bo\n,3,Cy\n";
+    let folder = folder(Kind::Customers);
+    let types = MetadataTypes::default();
+    let read = read_file(csv.as_bytes(), &folder, &types, &Known::default(), 9).unwrap();
+    assert_eq!(read.records.len(), 3);
+    assert!(
+        read.notices.iter().any(|n| n.starts_with("2 cells stand")),
+        "{:?}",
+        read.notices
+    );
+}
+
+#[test]
+fn a_value_of_an_option_without_a_name_rejects_its_row() {
+    let csv = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Price\n\
+               lamp,Lamp,,Red,L-1,5.00\n";
+    check_refused(
+        &folder(Kind::Products),
+        csv,
+        Code::Conflict,
+        "Option1 Value",
+    );
+}
+
+#[test]
+fn a_part_without_a_sign_belongs_to_the_value_before_it() {
+    use super::group::packed_pairs;
+    let pairs = |cell| {
+        packed_pairs(cell).map(|p| {
+            p.into_iter()
+                .map(|(n, v)| format!("{n}:{v}"))
+                .collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(
+        pairs("[S]Color=Red, dark,[S]Size=M"),
+        Some(vec!["Color:Red, dark".into(), "Size:M".into()])
+    );
+    assert_eq!(pairs("Red"), None);
+    assert_eq!(pairs(""), Some(vec![]));
 }
 
 // ---- the way back of rejects
