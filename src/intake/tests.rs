@@ -358,6 +358,29 @@ fn rejected_rows_come_back_mended() {
 }
 
 #[test]
+fn a_mended_row_is_read_by_what_its_file_decided() {
+    let mut stage = Stage::new(|_| {});
+    // The second row says that days come first; the mended one alone would not.
+    let row = stage.take(
+        "a.csv",
+        "source_id,birthdate\n1,02/01/2004x\n2,31/12/1992\n",
+    );
+    let text = stage.read(&format!("rejects/{}", row.rejects_names[0]));
+    let row = stage.take("b.csv", text.replace("2004x", "2004"));
+    assert_eq!((row.new, row.rejected), (1, 0));
+    stage.check_records(&[r#"1 ["2004-01-02"]"#, r#"2 ["1992-12-31"]"#]);
+}
+
+#[test]
+fn a_key_that_a_person_filled_up_is_taken() {
+    let mut stage = Stage::new(|_| {});
+    let row = stage.take("a.csv", "source_id,birthdate\n42,x\n");
+    let text = stage.read(&format!("rejects/{}", row.rejects_names[0]));
+    let row = stage.take("b.csv", text.replace("42,x", "0042,1990-01-01"));
+    assert_eq!((row.new, row.rejected), (1, 0));
+}
+
+#[test]
 fn a_mended_variation_is_a_sku_by_the_row_that_was_stored() {
     let mut stage = Stage::new(|folder| folder.kind = Kind::Products);
     let row = stage.take(

@@ -18,11 +18,12 @@ use super::plan::{
 };
 use super::read::{Put, no_product, overflow, push_int, unclear};
 use super::special::References;
-use super::{Counts, Line, Lookup, Reading};
+use super::{Counts, Lookup, Reading};
 use crate::kind::{Kind, ORDER_ITEMS_MAX};
 use crate::preset::spec::Footer;
 use crate::record::{Act, Batch, BatchRow, Content, GONE, Shape, push_json_str};
 use crate::reject::{Code, Reject};
+use crate::table::Row;
 
 /// Rows that a group may have at most, beyond an order's items: refund and empty lines, images.
 const GROUP_ROWS_MAX: usize = 4 * ORDER_ITEMS_MAX;
@@ -85,8 +86,8 @@ pub(super) struct Held {
 }
 
 impl Held {
-    fn new<L: Line>(row: &L, fault: Option<Reject>) -> Held {
-        let cells = row.count();
+    fn new(row: &Row<'_>, fault: Option<Reject>) -> Held {
+        let cells = row.cells_count();
         let mut held = Held {
             line: row.line(),
             text: String::new(),
@@ -180,9 +181,9 @@ pub(super) struct Made {
 }
 
 impl Reading {
-    pub(super) fn map_grouped<L: Line>(
+    pub(super) fn map_grouped(
         &mut self,
-        row: &L,
+        row: &Row<'_>,
         lookup: &dyn Lookup,
         batch: &mut Batch,
         rejects: &mut Vec<Reject>,
@@ -211,8 +212,8 @@ impl Reading {
     }
 
     /// From a blank line on, lines of one cell wait: they are the footer unless a full row follows.
-    fn holds_as_footer<L: Line>(&mut self, row: &L) -> bool {
-        let filled = (0..self.header.len().max(row.count()))
+    fn holds_as_footer(&mut self, row: &Row<'_>) -> bool {
+        let filled = (0..self.header.len().max(row.cells_count()))
             .filter(|&c| !text::is_blank(row.cell(c)))
             .count();
         let begun = !self.groups.tail.is_empty() || row.after_blank_line();

@@ -11,7 +11,6 @@ mod compile;
 mod evidence;
 mod flat;
 mod group;
-mod mended;
 pub mod notation;
 mod order;
 mod plan;
@@ -27,14 +26,11 @@ use jiff::civil::Date;
 
 use crate::config::Folder;
 use crate::preset::Preset;
-use crate::preset::rejects::RejectsColumns;
 use crate::preset::spec::{DateStyle, Footer, Special};
 use crate::record::{Batch, FingerprintHasher};
 use crate::reject::Reject;
-use crate::table::{Fault, Row};
+use crate::table::Row;
 use evidence::{Doubt, DoubtKind, Groups, LookOver};
-use mended::Mended;
-pub use mended::spreadsheet_damaged;
 use plan::{Cells, Plan, Read, RecordPlan};
 
 /// Types of the project's own metadata: resource (`customer`, `product`, `order`, `order_item`) → key → type.
@@ -97,8 +93,6 @@ pub struct Reading {
     tally: Tally,
     groups: group::State,
     hasher: FingerprintHasher,
-    /// The table is a rejects file that came back.
-    rejects: Option<RejectsColumns>,
 }
 
 /// Counted cells that a person is told of, by the file's header.
@@ -116,7 +110,7 @@ struct Tally {
 
 /// What all rows of a table say about a doubtful notation: the order of day and month of a column,
 /// the decimal sign of the money columns, and so on.
-pub struct Evidence(LookOver, Option<RejectsColumns>);
+pub struct Evidence(LookOver);
 
 /// What was decided for a table; enough to read its rejects file as the table itself was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -164,43 +158,9 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-/// A row as mapping sees it.
-trait Line: Cells {
-    /// Where it begins, as an editor counts.
-    fn line(&self) -> u64;
-    fn fault(&self) -> Option<&Fault>;
-    /// For a rejects file.
-    fn all(&self) -> Vec<String>;
-    /// Cells that it has, whatever the header says.
-    fn count(&self) -> usize;
-    fn after_blank_line(&self) -> bool;
-}
-
 impl Cells for Row<'_> {
     fn cell(&self, column: usize) -> &str {
         Row::cell(*self, column)
-    }
-}
-
-impl Line for Row<'_> {
-    fn line(&self) -> u64 {
-        Row::line(*self)
-    }
-
-    fn fault(&self) -> Option<&Fault> {
-        Row::fault(*self)
-    }
-
-    fn all(&self) -> Vec<String> {
-        Row::cells(*self)
-    }
-
-    fn count(&self) -> usize {
-        Row::cells_count(*self)
-    }
-
-    fn after_blank_line(&self) -> bool {
-        Row::after_blank_line(*self)
     }
 }
 
@@ -228,7 +188,6 @@ impl Reading {
             tally: Tally::default(),
             groups,
             hasher: FingerprintHasher::default(),
-            rejects: None,
         })
     }
 
@@ -306,7 +265,6 @@ impl Reading {
             tally: Tally::default(),
             groups: self.groups.afresh(),
             hasher: FingerprintHasher::default(),
-            rejects: self.rejects,
         }
     }
 
@@ -334,18 +292,17 @@ impl Reading {
         if self.doubts.is_empty() && groups.is_none() && references.is_none() {
             return None;
         }
-        let look_over = LookOver {
+        Some(Evidence(LookOver {
             doubts: self.doubts.clone(),
             groups,
             references,
-        };
-        Some(Evidence(look_over, self.rejects))
+        }))
     }
 
     /// Whether the look-over can wait for the first row that `is_in_doubt`: what it decides concerns
     /// cells alone, and not which rows belong together.
     pub fn can_look_later(&self) -> bool {
-        self.is_flat() && self.rejects.is_none()
+        self.is_flat()
     }
 
     /// Whether it may ask for stored products by their code.
@@ -390,12 +347,6 @@ impl Reading {
         self.settle();
     }
 
-    /// From now on the rows are those of a rejects file: compiled with the original's header (the
-    /// first `columns.original` names), what was decided for it imposed after `decide`.
-    pub fn of_rejects(&mut self, columns: RejectsColumns) {
-        self.rejects = Some(columns);
-    }
-
     /// Writes what was decided into the plan.
     fn settle(&mut self) {
         let doubts = &self.doubts;
@@ -424,7 +375,7 @@ impl Reading {
     /// types): what the row hash is keyed with. `None`: rows have no hash, since their reading depends
     /// on more than the row.
     pub fn row_hash_seed(&self) -> Option<Vec<u8>> {
-        if !self.is_flat() || self.rejects.is_some() {
+        if !self.is_flat() {
             return None;
         }
         let mut seed = self.seed.clone();
@@ -448,7 +399,7 @@ impl Reading {
 
     /// The normalised key of a row that is one record by itself, without mapping the rest.
     pub fn key<'a>(&'a self, row: &'a Row<'a>) -> Option<Cow<'a, str>> {
-        if !self.is_flat() || self.rejects.is_some() {
+        if !self.is_flat() {
             return None;
         }
         self.plan.records[0].key.key(row, &self.plan.common).ok()
@@ -476,47 +427,13 @@ impl Reading {
         batch: &mut Batch,
         rejects: &mut Vec<Reject>,
     ) -> Counts {
-        match self.rejects {
-            Some(columns) => {
-                let mended = Mended::new(&row, columns, None);
-                self.map_line(&mended, lookup, batch, rejects)
-            }
-            None => self.map_line(&row, lookup, batch, rejects),
+        for &column in &self.plan.nameless {
+            self.tally.nameless += u64::from(!notation::text::is_blank(row.cell(column)));
         }
-    }
-
-    /// A row of a rejects file, beside the cells of its original (`Reject::cells`), where they are
-    /// known: a key that came back changed only as a spreadsheet changes it is rejected.
-    pub fn map_mended(
-        &mut self,
-        row: Row<'_>,
-        original: &[String],
-        lookup: &dyn Lookup,
-        batch: &mut Batch,
-        rejects: &mut Vec<Reject>,
-    ) -> Counts {
-        let Some(columns) = self.rejects else {
-            return self.map(row, lookup, batch, rejects);
-        };
-        let damaged = self.damaged(&Mended::new(&row, columns, None), original);
-        let mended = Mended::new(&row, columns, damaged);
-        self.map_line(&mended, lookup, batch, rejects)
-    }
-
-    /// The column of a key that only a spreadsheet has changed.
-    fn damaged<C: Cells + ?Sized>(&self, now: &C, original: &[String]) -> Option<Option<usize>> {
-        let original = original.to_vec();
-        let mut columns: Vec<usize> = self
-            .plan
-            .records
-            .iter()
-            .flat_map(|record| record.key.source.columns())
-            .collect();
-        columns.extend(self.plan.group.iter().flat_map(|group| group.by.clone()));
-        columns
-            .into_iter()
-            .find(|&column| spreadsheet_damaged(original.cell(column), now.cell(column)))
-            .map(Some)
+        match self.is_flat() {
+            true => self.map_flat(&row, batch, rejects),
+            false => self.map_grouped(&row, lookup, batch, rejects),
+        }
     }
 
     /// Some of the groups that still stand open at the table's end; `None`: none does any more.
@@ -527,23 +444,6 @@ impl Reading {
         rejects: &mut Vec<Reject>,
     ) -> Option<Counts> {
         self.finish_groups(lookup, batch, rejects)
-    }
-
-    fn map_line<L: Line>(
-        &mut self,
-        row: &L,
-        lookup: &dyn Lookup,
-        batch: &mut Batch,
-        rejects: &mut Vec<Reject>,
-    ) -> Counts {
-        for &column in &self.plan.nameless {
-            self.tally.nameless += u64::from(!notation::text::is_blank(row.cell(column)));
-        }
-        if self.is_flat() {
-            self.map_flat(row, batch, rejects)
-        } else {
-            self.map_grouped(row, lookup, batch, rejects)
-        }
     }
 }
 
@@ -567,14 +467,7 @@ fn settle_read(read: &mut Read, settled: evidence::Settled) {
 
 impl Evidence {
     pub fn observe(&mut self, row: Row<'_>) {
-        match self.1 {
-            Some(columns) => {
-                let mended = Mended::new(&row, columns, None);
-                let sound = mended.fault().is_none();
-                self.0.observe(&mended, sound);
-            }
-            None => self.0.observe(&row, row.fault().is_none()),
-        }
+        self.0.observe(&row, row.fault().is_none());
     }
 }
 
