@@ -11,12 +11,13 @@ use std::thread;
 use jiff::civil::Date;
 
 use super::known::Known;
+use super::later::{self, Later};
 use super::returned::{self, Original, Returned};
 use crate::config;
-use crate::mapping::{Decided, Lookup, MetadataTypes, Place, Reading};
+use crate::mapping::{Decided, MetadataTypes, Place, Reading};
 use crate::preset::plain::PLAIN;
 use crate::preset::{ByCells, Preset, Presets, Recognised};
-use crate::record::Batch;
+use crate::record::{Batch, BatchRow};
 use crate::reject::{Code, Reject};
 use crate::store::StoreLookup;
 use crate::table::{self, Dialect, Failure, Member, Rows};
@@ -46,10 +47,14 @@ pub struct Table {
     pub is_split: bool,
     /// It is a rejects file that came back.
     pub returned: Option<Arc<Returned>>,
+    /// What later rows of its original said of its rows' keys.
+    pub later: Arc<Later>,
     /// See `Kept::key`.
     pub key: Option<String>,
     /// Nothing was looked over yet: most files need none, and it costs a reading of the whole file.
     pub undecided: bool,
+    /// Rows of it that later rows of its original left nothing to say.
+    gave_way: u64,
 }
 
 /// When all rows of a table are looked over for what one row alone does not say.
@@ -212,7 +217,12 @@ fn prepare_table<R: Read + Seek>(
     if let Some(key) = &key {
         tell_untranslated(&mut reading, key);
     }
+    let later = match &returned {
+        Some(returned) => later::later(file, &member, &reading, returned, circumstances, original)?,
+        None => Later::new(),
+    };
     Ok(Table {
+        later: Arc::new(later),
         key,
         preset: preset.name.clone(),
         is_split: preset.is_split(),
@@ -222,6 +232,7 @@ fn prepare_table<R: Read + Seek>(
         reading,
         returned,
         undecided,
+        gave_way: 0,
     })
 }
 
@@ -380,8 +391,10 @@ impl Table {
             why_not_next: self.why_not_next.clone(),
             is_split: self.is_split,
             returned: self.returned.clone(),
+            later: self.later.clone(),
             key: self.key.clone(),
             undecided: self.undecided,
+            gave_way: 0,
         }
     }
 
@@ -564,6 +577,13 @@ where
         tally.skipped += counts.skipped;
         sink.take(&member.name, &mut batch, &mut rejects)?;
     }
+    if table.gave_way > 0 {
+        table.reading.tell(format!(
+            "{} mended rows were left out: later rows of the same file say of the same keys all that \
+             they say, and the later row wins",
+            table.gave_way
+        ));
+    }
     if let Some(cut) = cut {
         rejects.push(cut_reject(&cut));
         tally.cut.get_or_insert(cut);
@@ -580,7 +600,7 @@ where
 fn map_rows(
     table: &mut Table,
     rows: &Rows,
-    lookup: &dyn Lookup,
+    lookup: &StoreLookup,
     known: &mut Option<&mut Known>,
     batch: &mut Batch,
     rejects: &mut Vec<Reject>,
@@ -612,6 +632,13 @@ fn map_rows(
                 row.row_hash = hash;
             }
             known.note_sent(n);
+        }
+        if let Some(said) = table.later.get(&row.line()) {
+            let mut is_stored =
+                |batch: &Batch, row: &BatchRow| lookup.is_stored(row.kind, batch.key(row));
+            let left_out = later::give_way(batch, before, said, &mut is_stored);
+            tally.skipped += left_out;
+            table.gave_way += left_out;
         }
     }
 }

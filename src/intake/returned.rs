@@ -29,6 +29,10 @@ pub type Keys = HashMap<String, HashMap<u64, KeyCells>>;
 
 /// What is known of the file whose rejects come back.
 pub struct Original {
+    pub id: i64,
+    pub name: String,
+    /// All that it said stands in the store.
+    pub is_stored: bool,
     pub kept: Vec<Kept>,
     /// The file itself, where it still is where it was moved to.
     pub file: Option<File>,
@@ -49,6 +53,9 @@ pub struct Returned {
     /// The original itself, and how it was read.
     whole: Option<(File, Kept)>,
     keys: HashMap<u64, KeyCells>,
+    /// The original's number and name.
+    of: Option<(i64, String)>,
+    is_stored: bool,
 }
 
 /// What is to be done with a row of it.
@@ -111,12 +118,15 @@ impl Returned {
             })?;
         }
         let (mut kept, mut keys, mut whole) = (None, HashMap::new(), None);
+        let (mut is_stored, mut known_as) = (false, None);
         if let Some((id, of)) = named
             && let Some(mut original) = original(id)
         {
             keys = original.keys.remove(&of).unwrap_or_default();
             kept = (original.kept.into_iter()).find(|kept| kept.member == of);
             whole = original.file;
+            is_stored = original.is_stored;
+            known_as = Some((original.id, original.name));
         }
         let (decided, key) = match &kept {
             Some(kept) => (Some(kept.decided.clone()), kept.key.clone()),
@@ -133,6 +143,8 @@ impl Returned {
             key,
             whole: whole.zip(kept),
             keys,
+            of: known_as,
+            is_stored,
         })
     }
 
@@ -144,6 +156,17 @@ impl Returned {
     /// The header of its key's column, where only ids told the format.
     pub fn key(&self) -> Option<String> {
         self.key.clone()
+    }
+
+    /// The number and the name of its original; `None`: it is not known here.
+    pub fn of(&self) -> Option<(i64, &str)> {
+        self.of.as_ref().map(|(id, name)| (*id, name.as_str()))
+    }
+
+    /// The original, if all that it said stands in the store, with the lines that were rejected of it.
+    pub fn stored_whole(&self) -> Option<(&File, &Kept, &HashMap<u64, KeyCells>)> {
+        let (file, kept) = self.whole().filter(|_| self.is_stored)?;
+        Some((file, kept, &self.keys))
     }
 
     /// The original itself and how it was read, for what its other rows say.
@@ -193,8 +216,7 @@ impl Returned {
 
     /// The column of a key that a spreadsheet has damaged, and the row with its keys as they were.
     fn damaged(&self, row: Row<'_>, reading: &Reading) -> Option<(String, Vec<String>)> {
-        let line: u64 = row.cell(self.line?).trim().parse().ok()?;
-        let before = self.keys.get(&line)?;
+        let before = self.keys.get(&self.line_of(row)?)?;
         let mut cells = row.cells();
         let mut first = None;
         for column in reading.key_columns() {
@@ -210,6 +232,11 @@ impl Returned {
             }
         }
         first.map(|column| (column, cells))
+    }
+
+    /// Where in its original a row of it began.
+    pub fn line_of(&self, row: Row<'_>) -> Option<u64> {
+        row.cell(self.line?).trim().parse().ok()
     }
 
     /// Where a row's `_file` and `_line` lead.

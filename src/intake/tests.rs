@@ -1,5 +1,6 @@
 //! From a file in a folder to records in a store, with a clock that stands until it is told to go on.
 
+mod came_back;
 mod round_trip;
 
 use std::fs;

@@ -178,6 +178,24 @@ impl StoreLookup {
         Snapshot(self)
     }
 
+    /// Whether there is such a record, and not a deleted one.
+    pub fn is_stored(&self, kind: Kind, key: &str) -> bool {
+        let known = (self.reader)
+            .prepare_cached(
+                "SELECT count(*) FROM record WHERE kind = ?1 AND source_id = ?2 AND gone = 0",
+            )
+            .and_then(|mut statement| {
+                statement.query_row(params![kind.code(), key], |row| row.get::<_, i64>(0))
+            });
+        match known {
+            Ok(known) => known > 0,
+            Err(error) => {
+                self.note(Err(error.into()));
+                false
+            }
+        }
+    }
+
     fn note(&self, result: Result<()>) {
         if let Err(error) = result {
             self.error.borrow_mut().get_or_insert(error);
@@ -262,21 +280,6 @@ impl Lookup for StoreLookup {
     }
 
     fn knows_order(&self, key: &str) -> bool {
-        let known = (self.reader)
-            .prepare_cached(
-                "SELECT count(*) FROM record WHERE kind = ?1 AND source_id = ?2 AND gone = 0",
-            )
-            .and_then(|mut statement| {
-                statement.query_row(params![Kind::Orders.code(), key], |row| {
-                    row.get::<_, i64>(0)
-                })
-            });
-        match known {
-            Ok(known) => known > 0,
-            Err(error) => {
-                self.note(Err(error.into()));
-                false
-            }
-        }
+        self.is_stored(Kind::Orders, key)
     }
 }
