@@ -14,10 +14,11 @@ use super::known::Known;
 use super::later::{self, Later};
 use super::returned::{self, Original, Returned};
 use crate::config;
+use crate::kind::Kind;
 use crate::mapping::{Decided, MetadataTypes, Place, Reading};
 use crate::preset::plain::PLAIN;
 use crate::preset::{ByCells, Preset, Presets, Recognised};
-use crate::record::{Batch, BatchRow};
+use crate::record::{Act, Batch, BatchRow, Content};
 use crate::reject::{Code, Reject};
 use crate::store::StoreLookup;
 use crate::table::{self, Dialect, Failure, Member, Rows};
@@ -633,6 +634,9 @@ fn map_rows(
             }
             known.note_sent(n);
         }
+        for row in &batch.rows[before..] {
+            note_made(lookup, batch, row);
+        }
         if let Some(said) = table.later.get(&row.line()) {
             let mut is_stored =
                 |batch: &Batch, row: &BatchRow| lookup.is_stored(row.kind, batch.key(row));
@@ -640,6 +644,23 @@ fn map_rows(
             tally.skipped += left_out;
             table.gave_way += left_out;
         }
+    }
+}
+
+/// A later order finds the customer that this one makes by its e-mail. Where the e-mail is the key itself,
+/// it does so without being told.
+fn note_made(lookup: &StoreLookup, batch: &Batch, row: &BatchRow) {
+    if row.act != Act::CreateOnly || row.kind != Kind::Customers {
+        return;
+    }
+    let (key, values) = (batch.key(row), batch.values(row));
+    if key.contains('@') && values.to_lowercase().contains(key) {
+        return;
+    }
+    let email = Content::decode(batch.shapes[row.shape].fields(), values)
+        .and_then(|content| serde_json::from_str::<String>(content.get("email")?).ok());
+    if let Some(email) = email {
+        lookup.note_made(key, &email);
     }
 }
 

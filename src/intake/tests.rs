@@ -749,6 +749,63 @@ fn only_orders_that_would_be_stored_are_too_old() {
     check([old, old, old], Some("1 of its orders is older"));
 }
 
+/// `source_id`, customer's id, e-mail of each order.
+fn orders_of(rows: &[(&str, &str, &str)]) -> String {
+    rows.iter().fold(
+        String::from("source_id,amount,customer.source_id,customer.email\n"),
+        |csv, (order, id, email)| csv + &format!("{order},1.00,{id},{email}\n"),
+    )
+}
+
+/// `order → customer` of the stored ones.
+fn customers_of_orders(stage: &Stage) -> Vec<String> {
+    let lookup = store::StoreLookup::new(stage.site.store.reader().unwrap());
+    let of = |order: &str| crate::mapping::Lookup::customer_of_order(&lookup, order);
+    (1..9)
+        .filter_map(|n| Some(format!("{n} {}", of(&n.to_string())?)))
+        .collect()
+}
+
+#[test]
+fn an_order_finds_the_customer_that_an_earlier_order_of_its_file_makes() {
+    let mut stage = Stage::new(|f| f.kind = Kind::Orders);
+    let orders = orders_of(&[
+        ("1", "C5", "Ann@b.de"),
+        ("2", "", "ann@B.de"),
+        ("3", "", "ann@b.de"),
+        ("4", "", "bo@b.de"),
+    ]);
+    let row = stage.take("a.csv", &orders);
+    assert_eq!((row.new, row.rejected), (4, 0));
+    let expected = ["1 C5", "2 C5", "3 C5", "4 bo@b.de"];
+    assert_eq!(customers_of_orders(&stage), expected);
+    let row = stage.take("b.csv", &orders);
+    assert_eq!((row.unchanged, row.changed, row.rejected), (4, 0, 0));
+    // What is stored of a customer stands over what an order says.
+    let row = stage.take(
+        "c.csv",
+        orders_of(&[("5", "C5", "new@b.de"), ("6", "", "new@b.de")]),
+    );
+    assert_eq!((row.new, row.rejected), (2, 0));
+    assert_eq!(customers_of_orders(&stage)[4..], ["5 C5", "6 new@b.de"]);
+}
+
+#[test]
+fn the_same_orders_again_change_nothing_though_their_e_mail_is_two_customers_now() {
+    let mut stage = Stage::new(|f| f.kind = Kind::Orders);
+    let orders = orders_of(&[("1", "", "ann@b.de"), ("2", "C5", "ann@b.de")]);
+    stage.take("a.csv", &orders);
+    assert_eq!(customers_of_orders(&stage), ["1 ann@b.de", "2 C5"]);
+    let row = stage.take("b.csv", &orders);
+    assert_eq!((row.unchanged, row.changed, row.rejected), (2, 0, 0));
+    let row = stage.take("c.csv", orders_of(&[("3", "", "ann@b.de")]));
+    assert_eq!((row.new, row.rejected), (0, 1));
+    assert_eq!(
+        stage.site.store.rejects_of(row.id).unwrap()[0].code,
+        "conflict"
+    );
+}
+
 #[test]
 fn nobody_reads_the_store_while_a_batch_is_handed_over() {
     struct Checkpoints<'a>(&'a Store, u32);

@@ -65,6 +65,10 @@ pub trait Lookup {
     fn products_by_code(&self, _code: &str) -> Vec<String> {
         Vec::new()
     }
+    /// The customer of a stored order.
+    fn customer_of_order(&self, _key: &str) -> Option<String> {
+        None
+    }
     /// Whether an order of this key is stored (a refund of an unknown one is rejected).
     fn knows_order(&self, _key: &str) -> bool {
         false

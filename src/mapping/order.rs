@@ -40,7 +40,7 @@ pub(super) fn complete(
         put_items(items, plan, rows, key, lookup, content, faults);
     }
     if let Some(customer) = &record.customer {
-        match made_customer(customer, plan, rows, lookup) {
+        match made_customer(customer, plan, rows, key, lookup) {
             Ok(Some(made)) => {
                 let mut json = String::new();
                 push_json_str(&mut json, &made.key);
@@ -505,6 +505,7 @@ fn made_customer(
     customer: &CustomerPlan,
     plan: &Plan,
     rows: &[Held],
+    order: &str,
     lookup: &dyn Lookup,
 ) -> Result<Option<Made>, Refused> {
     let head = Head::new(rows);
@@ -517,7 +518,7 @@ fn made_customer(
     };
     let id = customer.id.as_ref().map(read).transpose()?.flatten();
     let email = customer.email.as_ref().map(read).transpose()?.flatten();
-    let Some(key) = customer_key(customer, id.as_deref(), email.as_deref(), lookup)? else {
+    let Some(key) = customer_key(customer, id.as_deref(), email.as_deref(), order, lookup)? else {
         return Ok(None);
     };
     let mut content = Content::default();
@@ -543,6 +544,7 @@ fn customer_key(
     customer: &CustomerPlan,
     id: Option<&str>,
     email: Option<&str>,
+    order: &str,
     lookup: &dyn Lookup,
 ) -> Result<Option<String>, Refused> {
     let of = |json: Option<&str>| json.map(text_of).map(|text| text::key(&text).into_owned());
@@ -561,7 +563,12 @@ fn customer_key(
     match &known[..] {
         [] => Ok(Some(email.to_lowercase())),
         [key] => Ok(Some(key.clone())),
-        _ => {
+        several => {
+            // The same rows again change nothing: an order that is stored keeps its customer.
+            let own = lookup.customer_of_order(order);
+            if let Some(own) = own.filter(|own| several.contains(own)) {
+                return Ok(Some(own));
+            }
             let header = customer.email.as_ref().and_then(|f| f.header.as_deref());
             let wrong = Wrong::new(
                 Code::Conflict,
