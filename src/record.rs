@@ -331,6 +331,18 @@ impl Batch {
     pub fn values(&self, row: &BatchRow) -> &str {
         &self.text[row.values.clone()]
     }
+
+    /// From now on the row says this instead; what it said stays in the arena.
+    pub fn replace(&mut self, row: &mut BatchRow, content: &Content) {
+        let (shape, values) = content.encode();
+        let start = self.text.len();
+        self.text.push_str(&values);
+        row.values = start..self.text.len();
+        row.fingerprint = content.fingerprint();
+        row.row_hash = None;
+        row.shape = self.shapes.len();
+        self.shapes.push(Arc::new(shape));
+    }
 }
 
 /// One item of an order, as it stands in the field `items` (a JSON list of these).

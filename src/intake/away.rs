@@ -1,27 +1,22 @@
 //! After a file's fate is decided: its rejects are written, and it is moved away. Each step can be
 //! repeated from wherever a crash cut it off; the store says which are done.
 
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use super::read::{Kept, Refusal, each_rows};
-use super::returned::{self, COLUMNS, Keys, Returned};
+use super::read::Kept;
+use super::returned::{self, COLUMNS};
 use super::{Error, Result, Site};
 use crate::config::{self, After};
 use crate::folder::archive::{Moving, look_back, move_in, own_folder, remove};
-use crate::folder::claim::{Claimed, claim};
 use crate::folder::rejects::Written;
 use crate::folder::settle::Stat;
 use crate::folder::{self, ARCHIVE, REJECTS, moved_name, scan};
 use crate::store::{FileRow, FileState, StoredReject};
-use crate::table::{Member, write_row};
-
-/// Rows of an original whose keys are looked up for a rejects file that comes back, at most.
-const KEYS_MAX: usize = 100_000;
+use crate::table::write_row;
 
 /// Bytes that are gathered before they are written.
 const WRITE_BYTES: usize = 256 << 10;
@@ -362,97 +357,6 @@ impl OpenRejects {
         }
         Ok(())
     }
-}
-
-/// Rejects files of rejects files that are followed back to the first original, at most.
-const STEPS_MAX: usize = 16;
-
-/// What stood in the keys' columns of a file's rejected rows, from the archived file; none where it
-/// cannot be read any more.
-pub fn keys_of_rejects(site: &Site, row: &FileRow) -> Keys {
-    keys(site, row, STEPS_MAX).unwrap_or_default()
-}
-
-fn keys(site: &Site, row: &FileRow, steps: usize) -> Option<Keys> {
-    let mut lines = Keys::new();
-    let mut count = 0;
-    (site.store)
-        .each_reject(row.id, |reject| {
-            count += 1;
-            if count <= KEYS_MAX {
-                let of_member = lines.entry(reject.member).or_default();
-                of_member.insert(reject.line, Vec::new());
-            }
-        })
-        .ok()?;
-    let settings = site.config.folder(&row.folder)?;
-    let original = file_of(site, row)?;
-    let kept: Vec<Kept> = serde_json::from_str(row.reading.as_deref()?).ok()?;
-    let types = site.metadata_types().ok()?;
-    let circumstances = site.circumstances(settings, &types);
-    let mut earlier: HashMap<i64, Keys> = HashMap::new();
-    for kept in kept {
-        let Some(lines) = lines.get_mut(&kept.member) else {
-            continue;
-        };
-        let reading = super::read::reading_as_before(&kept, &circumstances).ok()?;
-        let columns = reading.key_columns();
-        let is_returned = returned::own_header(&kept.header).is_some();
-        let member = Member {
-            name: kept.member,
-            dialect: kept.dialect,
-            header: kept.header,
-        };
-        let mut file = &original;
-        each_rows(&mut file, &member, |rows| {
-            for row in rows.iter() {
-                let Some(cells) = lines.get_mut(&row.line()) else {
-                    continue;
-                };
-                // Of a rejects file the keys may be damaged already: its own original knows better.
-                let origin = match is_returned {
-                    true => Returned::origin(&member.header, row),
-                    false => None,
-                };
-                if let Some((id, of, line)) = origin {
-                    let known = earlier.entry(id).or_insert_with(|| {
-                        let file = site.store.file(id).ok().flatten();
-                        file.filter(|_| steps > 0)
-                            .and_then(|file| keys(site, &file, steps - 1))
-                            .unwrap_or_default()
-                    });
-                    let known = known.get(&of).and_then(|lines| lines.get(&line));
-                    if let Some(known) = known {
-                        cells.clone_from(known);
-                        continue;
-                    }
-                }
-                let cell = |&n: &usize| (member.header[n].clone(), row.cell(n).to_owned());
-                cells.extend(columns.iter().map(cell));
-            }
-            Ok::<(), Refusal>(())
-        })
-        .ok()?;
-        lines.retain(|_, cells| !cells.is_empty());
-    }
-    Some(lines)
-}
-
-/// The file of a row, where it was moved or left, if it is still the same.
-pub fn file_of(site: &Site, row: &FileRow) -> Option<File> {
-    let settings = site.config.folder(&row.folder)?;
-    let (place, _) = scan::open_folder(&settings.path).ok()?;
-    let archive = own_folder(&place, ARCHIVE).ok()?;
-    let claimed = still_there(&archive, row).or_else(|| still_there(&place, row))?;
-    Some(claimed.file)
-}
-
-/// The very file of this row in one folder.
-fn still_there(place: &OwnedFd, row: &FileRow) -> Option<Claimed> {
-    let name = (scan::list(place).ok()?.into_iter())
-        .find(|entry| matches!(entry.what, scan::What::File(stat) if stat == stat_of(row)))?
-        .name;
-    claim(place, &name).ok()
 }
 
 impl From<folder::Error> for Error {

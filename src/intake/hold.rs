@@ -8,7 +8,6 @@ use std::path::Path;
 use crate::store::Connection;
 
 use super::read::{self, Circumstances, Refusal, Sink, Table, Tally};
-use super::returned::Original;
 use super::{Error, Result, Site};
 use crate::config::{self, Missing};
 use crate::kind::Kind;
@@ -21,6 +20,9 @@ use crate::store::{
 
 /// `max_change` is about habits; a folder with fewer records has none yet.
 const CHANGE_COUNTED_FROM: u64 = 100;
+
+/// When an order was made.
+const CREATED_AT: &str = "metadata.created_at";
 
 /// Headers that a folder is known to send, at most.
 const HEADERS_MAX: usize = 64;
@@ -41,7 +43,6 @@ pub struct LookOver<'a> {
     /// Gives connections that look.
     pub reader: &'a dyn Fn() -> Result<Connection>,
     pub scratch_dir: &'a Path,
-    pub original: &'a dyn Fn(i64) -> Option<Original>,
     pub file: &'a File,
     pub mtime_ns: i64,
     pub circumstances: &'a Circumstances<'a>,
@@ -144,7 +145,7 @@ impl LookOver<'_> {
             ages: folder.kind == Kind::Orders && !folder.history,
         };
         if wants.present || wants.changes || wants.ages {
-            let found = self.count(&wants, keys, between)?;
+            let found = self.count(&wants, tables, keys, between)?;
             concerns.extend(self.judge(&wants, &found, keys)?);
         }
         Ok(concerns)
@@ -185,34 +186,29 @@ impl LookOver<'_> {
     fn count(
         &self,
         wants: &Wants,
+        tables: &[Table],
         keys: &mut dyn Keys,
         between: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Found> {
         let mut file = self.file;
-        // Read by a reading of its own: notices are counted by the one that stores.
-        let mut tables = read::prepare(
-            &mut file,
-            self.circumstances,
-            self.original,
-            read::LookOver::First,
-        )?;
         let comparer = match wants.changes {
             true => Some(Comparer::new((self.reader)()?, self.scratch_dir)?),
             false => None,
         };
         let mut counting = Counting {
             kind: self.circumstances.folder.kind,
-            keys,
+            keys: wants.present.then_some(keys),
             between,
             comparer,
             ages: wants.ages.then(|| self.oldest_live_ms()),
             found: Found::default(),
         };
-        for table in &mut tables {
+        // Each is read by a reading of its own: notices are counted by the one that stores.
+        for table in tables {
             if wants.keys_only() && table.reading.row_hash_seed().is_some() {
                 counting.read_keys(&mut file, table)?;
-            } else {
-                counting.read((self.reader)()?, file, table)?;
+            } else if !wants.ages_only() || counting.may_be_old(&self.reader, file, table)? {
+                counting.read((self.reader)()?, file, &mut table.afresh())?;
             }
         }
         Ok(counting.found)
@@ -298,6 +294,10 @@ impl Wants {
     fn keys_only(&self) -> bool {
         !self.changes && !self.ages
     }
+
+    fn ages_only(&self) -> bool {
+        !self.changes && !self.present
+    }
 }
 
 #[derive(Default)]
@@ -313,7 +313,8 @@ struct Found {
 /// Counts what a file would do.
 struct Counting<'a> {
     kind: Kind,
-    keys: &'a mut dyn Keys,
+    /// Of a full list.
+    keys: Option<&'a mut dyn Keys>,
     between: &'a mut dyn FnMut() -> Result<()>,
     comparer: Option<Comparer>,
     ages: Option<i64>,
@@ -340,7 +341,51 @@ impl Counting<'_> {
         let rows: Vec<_> = rows.iter().collect();
         let keys: Vec<_> = rows.iter().filter_map(|row| reading.key(row)).collect();
         let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-        Ok(self.keys.present(self.kind, &keys)?)
+        self.note(self.kind, &keys)
+    }
+
+    fn note(&mut self, kind: Kind, keys: &[&str]) -> Result<()> {
+        match &mut self.keys {
+            Some(noted) => Ok(noted.present(kind, keys)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Rejected rows whose key can be read count as present.
+    fn note_all(&mut self, batch: &Batch, rejects: &[Reject]) -> Result<()> {
+        if self.keys.is_none() {
+            return Ok(());
+        }
+        for kind in Kind::ALL {
+            let of_kind = batch.rows.iter().filter(|row| row.kind == kind);
+            let rejected = rejects.iter().filter_map(|reject| reject.record.as_ref());
+            let keys: Vec<&str> = (of_kind.map(|row| batch.key(row)))
+                .chain(
+                    rejected
+                        .filter(|(of, _)| *of == kind)
+                        .map(|(_, key)| key.as_str()),
+                )
+                .collect();
+            if !keys.is_empty() {
+                self.note(kind, &keys)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether any order is too old, by its day alone. Hardly ever: then nothing else of the orders needs
+    /// reading, and nobody is asked for their customers. Of those that are, some may be rejected.
+    fn may_be_old(
+        &mut self,
+        reader: &dyn Fn() -> Result<Connection>,
+        file: &File,
+        table: &Table,
+    ) -> Result<bool> {
+        let Some(mut dated) = table.afresh_for(&[CREATED_AT]) else {
+            return Ok(false);
+        };
+        self.read(reader()?, file, &mut dated)?;
+        Ok(std::mem::take(&mut self.found.old) > 0)
     }
 
     fn read(&mut self, reader: Connection, mut file: &File, table: &mut Table) -> Result<()> {
@@ -360,20 +405,7 @@ impl Sink for Counting<'_> {
 
     fn take(&mut self, _member: &str, batch: &mut Batch, rejects: &mut Vec<Reject>) -> Result<()> {
         (self.between)()?;
-        for kind in Kind::ALL {
-            let of_kind = batch.rows.iter().filter(|row| row.kind == kind);
-            let rejected = rejects.iter().filter_map(|reject| reject.record.as_ref());
-            let keys: Vec<&str> = (of_kind.map(|row| batch.key(row)))
-                .chain(
-                    rejected
-                        .filter(|(of, _)| *of == kind)
-                        .map(|(_, key)| key.as_str()),
-                )
-                .collect();
-            if !keys.is_empty() {
-                self.keys.present(kind, &keys)?;
-            }
-        }
+        self.note_all(batch, rejects)?;
         if let Some(comparer) = &mut self.comparer {
             let outcomes = comparer.compare(batch)?;
             let changes = |compared: &&Compared| {
@@ -396,7 +428,7 @@ impl Sink for Counting<'_> {
 
 /// When an order was made, by its `metadata.created_at`: a day, or a moment.
 fn created_at_ms(batch: &Batch, row: &BatchRow) -> Option<i64> {
-    let at = batch.shapes[row.shape].position("metadata.created_at")?;
+    let at = batch.shapes[row.shape].position(CREATED_AT)?;
     let values: Vec<&serde_json::value::RawValue> = serde_json::from_str(batch.values(row)).ok()?;
     let text: String = serde_json::from_str(values.get(at)?.get()).ok()?;
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {

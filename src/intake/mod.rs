@@ -12,6 +12,8 @@ mod hash;
 mod hold;
 pub mod import;
 mod known;
+mod later;
+mod original;
 pub mod plan;
 mod queue;
 mod read;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::store::Connection;
 
 use super::hold::{self, Keys};
+use super::original::Originals;
 use super::read::{self, Circumstances, Sink, Tally};
-use super::returned::Original;
+use super::returned::Returned;
 use super::{Error, Result};
 use crate::config;
 use crate::folder::claim::Claimed;
@@ -188,14 +189,6 @@ fn plan_one(
     comparing: &mut Comparing<'_>,
 ) -> Result<()> {
     let reader = look()?;
-    let original: &dyn Fn(i64) -> Option<Original> = &|id| {
-        let row = crate::store::file(&reader, id).ok().flatten()?;
-        Some(Original {
-            kept: serde_json::from_str(row.reading.as_deref()?).ok()?,
-            file: None,
-            keys: HashMap::new(),
-        })
-    };
     let claimed = Claimed::by_hand(path).map_err(|error| {
         Error::Waits(format!(
             "{}: {}",
@@ -210,9 +203,17 @@ fn plan_one(
         host_zone: &of.host_zone,
         today: of.today,
     };
+    let originals = Originals {
+        reader: &reader,
+        settings: &|name| (folder.name == name).then_some(folder),
+        circumstances: &circumstances,
+    };
+    let original = |id| originals.find(id);
     let mut file = &claimed.file;
-    let mut tables = read::prepare(&mut file, &circumstances, original, read::LookOver::First)
+    let mut tables = read::prepare(&mut file, &circumstances, &original, read::LookOver::First)
         .map_err(Error::from)?;
+    let mended = tables.iter().filter_map(|table| table.returned.as_deref());
+    comparing.planned.notices.extend(mended.map(mends));
     comparing.planned.tables = (tables.iter())
         .map(|table| PlannedTable {
             member: table.member.name.clone(),
@@ -227,7 +228,6 @@ fn plan_one(
         &claimed,
         &tables,
         &circumstances,
-        original,
         look,
         scratch_dir,
         comparing,
@@ -251,12 +251,26 @@ fn plan_one(
     Ok(())
 }
 
+/// Which file's rows come back.
+fn mends(returned: &Returned) -> String {
+    match returned.of() {
+        Some((id, name)) => format!(
+            "these are rejected rows of file {id} (`{name}`): they are read as that file was, and are no \
+             full list"
+        ),
+        None => {
+            "these are rejected rows of a file that is not known here: they are read as any other \
+                 file, and are no full list"
+                .to_owned()
+        }
+    }
+}
+
 /// Whether it would be held, and what a full list would delete.
 fn look_over(
     claimed: &Claimed,
     tables: &[read::Table],
     circumstances: &Circumstances<'_>,
-    original: &dyn Fn(i64) -> Option<Original>,
     look: &dyn Fn() -> Result<Connection>,
     scratch_dir: &Path,
     comparing: &mut Comparing<'_>,
@@ -269,7 +283,6 @@ fn look_over(
     let look_over = hold::LookOver {
         reader: look,
         scratch_dir,
-        original,
         file: &claimed.file,
         mtime_ns: claimed.stat.mtime_ns,
         circumstances,

@@ -5,19 +5,22 @@
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use jiff::civil::Date;
 
 use super::known::Known;
+use super::later::{self, Later};
 use super::returned::{self, Original, Returned};
 use crate::config;
-use crate::mapping::{Decided, Lookup, MetadataTypes, Place, Reading};
+use crate::kind::Kind;
+use crate::mapping::{Decided, MetadataTypes, Place, Reading};
 use crate::preset::plain::PLAIN;
 use crate::preset::{ByCells, Preset, Presets, Recognised};
-use crate::record::Batch;
+use crate::record::{Act, Batch, BatchRow, Content};
 use crate::reject::{Code, Reject};
+use crate::store::StoreLookup;
 use crate::table::{self, Dialect, Failure, Member, Rows};
 
 /// Rows of a batch at most; the reader ends it at about 1 MiB of text as well.
@@ -44,11 +47,15 @@ pub struct Table {
     /// Its format comes in parts: it is never a full list.
     pub is_split: bool,
     /// It is a rejects file that came back.
-    pub returned: Option<Returned>,
+    pub returned: Option<Arc<Returned>>,
+    /// What later rows of its original said of its rows' keys.
+    pub later: Arc<Later>,
     /// See `Kept::key`.
     pub key: Option<String>,
     /// Nothing was looked over yet: most files need none, and it costs a reading of the whole file.
     pub undecided: bool,
+    /// Rows of it that later rows of its original left nothing to say.
+    gave_way: u64,
 }
 
 /// When all rows of a table are looked over for what one row alone does not say.
@@ -153,14 +160,14 @@ fn prepare_table<R: Read + Seek>(
         None => None,
         Some(_) => {
             returned::ignore_own_columns(&mut folder);
-            Some(Returned::find(file, &member, original)?)
+            Some(Arc::new(Returned::find(file, &member, original)?))
         }
     };
-    let decided = returned.as_ref().and_then(Returned::decided);
+    let decided = returned.as_deref().and_then(Returned::decided);
     let header = own_header.as_ref().unwrap_or(&member.header);
     let name = decided.map_or(folder.preset.as_str(), |decided| decided.preset.as_str());
     let presets = circumstances.presets;
-    let mut key = returned.as_ref().and_then(Returned::key);
+    let mut key = returned.as_deref().and_then(Returned::key);
     let recognised = presets.recognise(name, folder.kind, header, &folder.columns);
     let by_cells = match key {
         None => known_by_cells(file, &member, presets, name, &folder, header, &recognised)?,
@@ -203,7 +210,7 @@ fn prepare_table<R: Read + Seek>(
     if let Some(decided) = decided {
         reading.impose(decided);
     }
-    if let Some((whole, kept)) = returned.as_ref().and_then(Returned::whole)
+    if let Some((whole, kept)) = returned.as_deref().and_then(Returned::whole)
         && reading.has_references()
     {
         look_at_whole(whole, kept, circumstances, &mut reading)?;
@@ -211,7 +218,12 @@ fn prepare_table<R: Read + Seek>(
     if let Some(key) = &key {
         tell_untranslated(&mut reading, key);
     }
+    let later = match &returned {
+        Some(returned) => later::later(file, &member, &reading, returned, circumstances, original)?,
+        None => Later::new(),
+    };
     Ok(Table {
+        later: Arc::new(later),
         key,
         preset: preset.name.clone(),
         is_split: preset.is_split(),
@@ -221,6 +233,7 @@ fn prepare_table<R: Read + Seek>(
         reading,
         returned,
         undecided,
+        gave_way: 0,
     })
 }
 
@@ -360,6 +373,32 @@ fn look_at_whole(
 }
 
 impl Table {
+    /// The same table before its first row.
+    pub fn afresh(&self) -> Table {
+        self.read_by(self.reading.afresh())
+    }
+
+    /// The same for these fields alone, without asking the store (`Reading::afresh_for`).
+    pub fn afresh_for(&self, fields: &[&str]) -> Option<Table> {
+        Some(self.read_by(self.reading.afresh_for(fields)?))
+    }
+
+    fn read_by(&self, reading: Reading) -> Table {
+        Table {
+            member: self.member.clone(),
+            reading,
+            preset: self.preset.clone(),
+            why: self.why.clone(),
+            why_not_next: self.why_not_next.clone(),
+            is_split: self.is_split,
+            returned: self.returned.clone(),
+            later: self.later.clone(),
+            key: self.key.clone(),
+            undecided: self.undecided,
+            gave_way: 0,
+        }
+    }
+
     /// Looks the table over if one of these rows is in doubt. `again`: the same file; it is read from its
     /// start. `true`: what decides the rows' meaning is another from here on.
     fn decide<R: Read + Seek>(&mut self, rows: &Rows, again: &mut R) -> Result<bool, Refusal> {
@@ -495,7 +534,7 @@ pub fn read_table<R: Read + Seek + Send, S: Sink>(
     file: &mut R,
     mut again: &File,
     table: &mut Table,
-    lookup: &dyn Lookup,
+    lookup: &StoreLookup,
     mut known: Option<&mut Known>,
     sink: &mut S,
     tally: &mut Tally,
@@ -515,6 +554,7 @@ where
         if let Some(known) = &mut known {
             known.look(&table.reading, rows)?;
         }
+        let asked = lookup.snapshot();
         map_rows(
             table,
             rows,
@@ -524,14 +564,26 @@ where
             &mut rejects,
             tally,
         );
+        drop(asked);
         if let Some(reason) = table.reading.refusal() {
             return Err(Refusal::Unreadable(reason).into());
         }
         sink.take(&member.name, &mut batch, &mut rejects)
     })?;
-    while let Some(counts) = table.reading.finish(lookup, &mut batch, &mut rejects) {
+    loop {
+        let asked = lookup.snapshot();
+        let finished = table.reading.finish(lookup, &mut batch, &mut rejects);
+        drop(asked);
+        let Some(counts) = finished else { break };
         tally.skipped += counts.skipped;
         sink.take(&member.name, &mut batch, &mut rejects)?;
+    }
+    if table.gave_way > 0 {
+        table.reading.tell(format!(
+            "{} mended rows were left out: later rows of the same file say of the same keys all that \
+             they say, and the later row wins",
+            table.gave_way
+        ));
     }
     if let Some(cut) = cut {
         rejects.push(cut_reject(&cut));
@@ -549,7 +601,7 @@ where
 fn map_rows(
     table: &mut Table,
     rows: &Rows,
-    lookup: &dyn Lookup,
+    lookup: &StoreLookup,
     known: &mut Option<&mut Known>,
     batch: &mut Batch,
     rejects: &mut Vec<Reject>,
@@ -582,6 +634,33 @@ fn map_rows(
             }
             known.note_sent(n);
         }
+        for row in &batch.rows[before..] {
+            note_made(lookup, batch, row);
+        }
+        if let Some(said) = table.later.get(&row.line()) {
+            let mut is_stored =
+                |batch: &Batch, row: &BatchRow| lookup.is_stored(row.kind, batch.key(row));
+            let left_out = later::give_way(batch, before, said, &mut is_stored);
+            tally.skipped += left_out;
+            table.gave_way += left_out;
+        }
+    }
+}
+
+/// A later order finds the customer that this one makes by its e-mail. Where the e-mail is the key itself,
+/// it does so without being told.
+fn note_made(lookup: &StoreLookup, batch: &Batch, row: &BatchRow) {
+    if row.act != Act::CreateOnly || row.kind != Kind::Customers {
+        return;
+    }
+    let (key, values) = (batch.key(row), batch.values(row));
+    if key.contains('@') && values.to_lowercase().contains(key) {
+        return;
+    }
+    let email = Content::decode(batch.shapes[row.shape].fields(), values)
+        .and_then(|content| serde_json::from_str::<String>(content.get("email")?).ok());
+    if let Some(email) = email {
+        lookup.note_made(key, &email);
     }
 }
 

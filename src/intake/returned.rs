@@ -7,7 +7,8 @@ use std::io::{Read, Seek};
 
 use super::read::{Kept, Refusal, each_rows};
 use crate::config;
-use crate::mapping::{Decided, Reading, spreadsheet_damaged};
+use crate::mapping::notation::spreadsheet;
+use crate::mapping::{Decided, Reading};
 use crate::reject::{Code, Reject};
 use crate::table::{Member, Row};
 
@@ -28,6 +29,10 @@ pub type Keys = HashMap<String, HashMap<u64, KeyCells>>;
 
 /// What is known of the file whose rejects come back.
 pub struct Original {
+    pub id: i64,
+    pub name: String,
+    /// All that it said stands in the store.
+    pub is_stored: bool,
     pub kept: Vec<Kept>,
     /// The file itself, where it still is where it was moved to.
     pub file: Option<File>,
@@ -48,6 +53,9 @@ pub struct Returned {
     /// The original itself, and how it was read.
     whole: Option<(File, Kept)>,
     keys: HashMap<u64, KeyCells>,
+    /// The original's number and name.
+    of: Option<(i64, String)>,
+    is_stored: bool,
 }
 
 /// What is to be done with a row of it.
@@ -110,12 +118,15 @@ impl Returned {
             })?;
         }
         let (mut kept, mut keys, mut whole) = (None, HashMap::new(), None);
+        let (mut is_stored, mut known_as) = (false, None);
         if let Some((id, of)) = named
             && let Some(mut original) = original(id)
         {
             keys = original.keys.remove(&of).unwrap_or_default();
             kept = (original.kept.into_iter()).find(|kept| kept.member == of);
             whole = original.file;
+            is_stored = original.is_stored;
+            known_as = Some((original.id, original.name));
         }
         let (decided, key) = match &kept {
             Some(kept) => (Some(kept.decided.clone()), kept.key.clone()),
@@ -132,6 +143,8 @@ impl Returned {
             key,
             whole: whole.zip(kept),
             keys,
+            of: known_as,
+            is_stored,
         })
     }
 
@@ -143,6 +156,17 @@ impl Returned {
     /// The header of its key's column, where only ids told the format.
     pub fn key(&self) -> Option<String> {
         self.key.clone()
+    }
+
+    /// The number and the name of its original; `None`: it is not known here.
+    pub fn of(&self) -> Option<(i64, &str)> {
+        self.of.as_ref().map(|(id, name)| (*id, name.as_str()))
+    }
+
+    /// The original, if all that it said stands in the store, with the lines that were rejected of it.
+    pub fn stored_whole(&self) -> Option<(&File, &Kept, &HashMap<u64, KeyCells>)> {
+        let (file, kept) = self.whole().filter(|_| self.is_stored)?;
+        Some((file, kept, &self.keys))
     }
 
     /// The original itself and how it was read, for what its other rows say.
@@ -192,8 +216,7 @@ impl Returned {
 
     /// The column of a key that a spreadsheet has damaged, and the row with its keys as they were.
     fn damaged(&self, row: Row<'_>, reading: &Reading) -> Option<(String, Vec<String>)> {
-        let line: u64 = row.cell(self.line?).trim().parse().ok()?;
-        let before = self.keys.get(&line)?;
+        let before = self.keys.get(&self.line_of(row)?)?;
         let mut cells = row.cells();
         let mut first = None;
         for column in reading.key_columns() {
@@ -202,13 +225,18 @@ impl Returned {
                 continue;
             };
             if let Some((_, was)) = before.iter().find(|(name, _)| name.trim() == header.trim())
-                && (is_damaged(was, cell) || spreadsheet_damaged(was, cell))
+                && spreadsheet::damaged(was, cell)
             {
                 first.get_or_insert_with(|| header.trim().to_owned());
                 cell.clone_from(was);
             }
         }
         first.map(|column| (column, cells))
+    }
+
+    /// Where in its original a row of it began.
+    pub fn line_of(&self, row: Row<'_>) -> Option<u64> {
+        row.cell(self.line?).trim().parse().ok()
     }
 
     /// Where a row's `_file` and `_line` lead.
@@ -227,55 +255,9 @@ fn parse_file(cell: &str) -> Option<(i64, String)> {
     Some((id.parse().ok()?, member.to_owned()))
 }
 
-/// Whether `now` is what a spreadsheet makes of `before`: the same number, written otherwise or with
-/// fewer digits.
-fn is_damaged(before: &str, now: &str) -> bool {
-    let (before, now) = (before.trim(), now.trim());
-    if before == now {
-        return false;
-    }
-    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
-    let number = |text: &str| -> Option<f64> {
-        let text = text.trim().replace(',', ".");
-        let looks = text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || b".eE+-".contains(&b));
-        (looks && digits(&text) > 0).then(|| text.parse().ok())?
-    };
-    let (Some(a), Some(b)) = (number(before), number(now)) else {
-        return false;
-    };
-    let mantissa = now.split(['e', 'E']).next().unwrap_or(now);
-    // Of more than fifteen digits a spreadsheet keeps fifteen; with an exponent, those that it shows.
-    let kept = digits(mantissa).clamp(1, 15) as i32;
-    let is_short = now.len() != mantissa.len() || digits(now) > 15;
-    let last_digit = 10f64.powi(b.abs().max(1.0).log10().floor() as i32 + 1 - kept);
-    a == b || is_short && (a - b).abs() <= last_digit * 0.501
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check(before: &str, now: &str, damaged: bool) {
-        assert_eq!(is_damaged(before, now), damaged, "{before} → {now}");
-    }
-
-    #[test]
-    fn what_a_spreadsheet_makes_of_keys() {
-        check("0042", "42", true);
-        check("4200000000123", "4.2E+12", true);
-        check("4006381333931", "4,00638E+12", true);
-        check("1234567890123456789", "1234567890123460000", true);
-        check("219E01", "2190", true);
-        check("0042", "0042", false);
-        check("0042", "0043", false);
-        check("A42", "42", false);
-        check("42", "43", false);
-        check("4200000000123", "4.3E+12", false);
-        check("C-1", "C-2", false);
-    }
 
     #[test]
     fn its_header_is_known_by_its_columns() {

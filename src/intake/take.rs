@@ -8,8 +8,8 @@ use std::fs::File;
 use super::hash::Hashed;
 use super::hold::{self, Hold};
 use super::known::Known;
+use super::original::Originals;
 use super::read::{self, Circumstances, Refusal, Sink, Table, Tally};
-use super::returned::Original;
 use super::{Error, Result, Site};
 use crate::config;
 use crate::folder::claim::{Claimed, is_unchanged};
@@ -77,7 +77,6 @@ pub fn take(
     let look_over = hold::LookOver {
         reader: &|| Ok(site.store.reader()?),
         scratch_dir: &site.config.state_dir,
-        original: &|id| original(site, id),
         file: &claimed.file,
         mtime_ns: claimed.stat.mtime_ns,
         circumstances: &circumstances,
@@ -138,19 +137,16 @@ fn prepare(
     circumstances: &Circumstances<'_>,
 ) -> std::result::Result<Vec<Table>, Refusal> {
     let mut file = &claimed.file;
-    let original = |id| original(site, id);
+    let reader = site.store.reader().ok();
+    let original = |id| {
+        let originals = Originals {
+            reader: reader.as_ref()?,
+            settings: &|name| site.config.folder(name),
+            circumstances,
+        };
+        originals.find(id)
+    };
     read::prepare(&mut file, circumstances, &original, read::LookOver::Later)
-}
-
-/// What was decided for a file whose rejects come back.
-pub fn original(site: &Site, id: i64) -> Option<Original> {
-    let row = site.store.file(id).ok().flatten()?;
-    let kept = serde_json::from_str(row.reading.as_deref()?).ok()?;
-    Some(Original {
-        kept,
-        file: super::away::file_of(site, &row),
-        keys: super::away::keys_of_rejects(site, &row),
-    })
 }
 
 fn read_all(

@@ -1,5 +1,6 @@
 //! From a file in a folder to records in a store, with a clock that stands until it is told to go on.
 
+mod came_back;
 mod round_trip;
 
 use std::fs;
@@ -358,6 +359,29 @@ fn rejected_rows_come_back_mended() {
 }
 
 #[test]
+fn a_mended_row_is_read_by_what_its_file_decided() {
+    let mut stage = Stage::new(|_| {});
+    // The second row says that days come first; the mended one alone would not.
+    let row = stage.take(
+        "a.csv",
+        "source_id,birthdate\n1,02/01/2004x\n2,31/12/1992\n",
+    );
+    let text = stage.read(&format!("rejects/{}", row.rejects_names[0]));
+    let row = stage.take("b.csv", text.replace("2004x", "2004"));
+    assert_eq!((row.new, row.rejected), (1, 0));
+    stage.check_records(&[r#"1 ["2004-01-02"]"#, r#"2 ["1992-12-31"]"#]);
+}
+
+#[test]
+fn a_key_that_a_person_filled_up_is_taken() {
+    let mut stage = Stage::new(|_| {});
+    let row = stage.take("a.csv", "source_id,birthdate\n42,x\n");
+    let text = stage.read(&format!("rejects/{}", row.rejects_names[0]));
+    let row = stage.take("b.csv", text.replace("42,x", "0042,1990-01-01"));
+    assert_eq!((row.new, row.rejected), (1, 0));
+}
+
+#[test]
 fn a_mended_variation_is_a_sku_by_the_row_that_was_stored() {
     let mut stage = Stage::new(|folder| folder.kind = Kind::Products);
     let row = stage.take(
@@ -684,6 +708,160 @@ fn orders_too_old_for_a_live_folder_are_held() {
         f.history = true;
     });
     assert_eq!(stage.take("a.csv", old).state, FileState::Stored);
+}
+
+#[test]
+fn only_orders_that_would_be_stored_are_too_old() {
+    let customers = "source_id,email\nC1,ann@b.de\nC2,ann@b.de\n";
+    let file = |dates: [&str; 3]| {
+        format!(
+            "source_id,amount,customer.email,metadata.created_at\n1,5.00,ann@b.de,{}\n2,x,,{}\n3,5.00,,{}\n",
+            dates[0], dates[1], dates[2]
+        )
+    };
+    let (old, young) = ("2020-01-01T10:00:00Z", "2026-11-25T01:00:00Z");
+    let check = |dates: [&str; 3], expected: Option<&str>| {
+        let mut stage = Stage::new(|f| f.kind = Kind::Orders);
+        let other = config::Folder {
+            name: "customers".into(),
+            path: stage.dir.path().join("customers"),
+            kind: Kind::Customers,
+            ..stage.site.config.folders[0].clone()
+        };
+        fs::create_dir_all(&other.path).unwrap();
+        fs::write(other.path.join("c.csv"), customers).unwrap();
+        Arc::make_mut(&mut stage.site.config).folders.push(other);
+        stage.restart();
+        stage.pass(600_000);
+        let row = stage.take("a.csv", file(dates));
+        let reason = row.reason.unwrap_or_default();
+        match expected {
+            Some(said) => assert!(reason.contains(said), "{reason}"),
+            None => assert_eq!(
+                (row.state, row.new, row.rejected),
+                (FileState::Stored, 1, 2)
+            ),
+        }
+    };
+    check([young, young, young], None);
+    // Rejected: the customer's e-mail is two customers', the amount is none.
+    check([old, old, young], None);
+    check([old, old, old], Some("1 of its orders is older"));
+}
+
+/// `source_id`, customer's id, e-mail of each order.
+fn orders_of(rows: &[(&str, &str, &str)]) -> String {
+    rows.iter().fold(
+        String::from("source_id,amount,customer.source_id,customer.email\n"),
+        |csv, (order, id, email)| csv + &format!("{order},1.00,{id},{email}\n"),
+    )
+}
+
+/// `order → customer` of the stored ones.
+fn customers_of_orders(stage: &Stage) -> Vec<String> {
+    let lookup = store::StoreLookup::new(stage.site.store.reader().unwrap());
+    let of = |order: &str| crate::mapping::Lookup::customer_of_order(&lookup, order);
+    (1..9)
+        .filter_map(|n| Some(format!("{n} {}", of(&n.to_string())?)))
+        .collect()
+}
+
+#[test]
+fn an_order_finds_the_customer_that_an_earlier_order_of_its_file_makes() {
+    let mut stage = Stage::new(|f| f.kind = Kind::Orders);
+    let orders = orders_of(&[
+        ("1", "C5", "Ann@b.de"),
+        ("2", "", "ann@B.de"),
+        ("3", "", "ann@b.de"),
+        ("4", "", "bo@b.de"),
+    ]);
+    let row = stage.take("a.csv", &orders);
+    assert_eq!((row.new, row.rejected), (4, 0));
+    let expected = ["1 C5", "2 C5", "3 C5", "4 bo@b.de"];
+    assert_eq!(customers_of_orders(&stage), expected);
+    let row = stage.take("b.csv", &orders);
+    assert_eq!((row.unchanged, row.changed, row.rejected), (4, 0, 0));
+    // What is stored of a customer stands over what an order says.
+    let row = stage.take(
+        "c.csv",
+        orders_of(&[("5", "C5", "new@b.de"), ("6", "", "new@b.de")]),
+    );
+    assert_eq!((row.new, row.rejected), (2, 0));
+    assert_eq!(customers_of_orders(&stage)[4..], ["5 C5", "6 new@b.de"]);
+}
+
+#[test]
+fn the_same_orders_again_change_nothing_though_their_e_mail_is_two_customers_now() {
+    let mut stage = Stage::new(|f| f.kind = Kind::Orders);
+    let orders = orders_of(&[("1", "", "ann@b.de"), ("2", "C5", "ann@b.de")]);
+    stage.take("a.csv", &orders);
+    assert_eq!(customers_of_orders(&stage), ["1 ann@b.de", "2 C5"]);
+    let row = stage.take("b.csv", &orders);
+    assert_eq!((row.unchanged, row.changed, row.rejected), (2, 0, 0));
+    let row = stage.take("c.csv", orders_of(&[("3", "", "ann@b.de")]));
+    assert_eq!((row.new, row.rejected), (0, 1));
+    assert_eq!(
+        stage.site.store.rejects_of(row.id).unwrap()[0].code,
+        "conflict"
+    );
+}
+
+#[test]
+fn nobody_reads_the_store_while_a_batch_is_handed_over() {
+    struct Checkpoints<'a>(&'a Store, u32);
+    impl read::Sink for Checkpoints<'_> {
+        type Error = Error;
+
+        fn take(
+            &mut self,
+            _: &str,
+            batch: &mut crate::record::Batch,
+            _: &mut Vec<crate::reject::Reject>,
+        ) -> Result<()> {
+            batch.clear();
+            let n = self.1;
+            self.0.set_text("batches", &n.to_string())?;
+            let writer = store::Connection::open(self.0.path()).map_err(store::Error::from)?;
+            let (busy, pages, written_back): (i64, i64, i64) = writer
+                .query_row("PRAGMA wal_checkpoint(FULL)", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })
+                .map_err(store::Error::from)?;
+            assert_eq!((busy, written_back), (0, pages));
+            self.1 += 1;
+            Ok(())
+        }
+    }
+    let stage = Stage::new(|f| f.kind = Kind::Orders);
+    stage.site.store.prepare_lookup(Kind::Customers).unwrap();
+    let mut text = String::from("source_id,amount,customer.email\n");
+    for n in 0..3 * read::BATCH_ROWS_MAX {
+        text.push_str(&format!("{n},1.00,p{n}@b.de\n"));
+    }
+    let path = stage.path("a.csv");
+    fs::write(&path, text).unwrap();
+    let mut file = fs::File::open(&path).unwrap();
+    let again = fs::File::open(&path).unwrap();
+    let types = Default::default();
+    let of = stage
+        .site
+        .circumstances(&stage.site.config.folders[0], &types);
+    let mut tables = read::prepare(&mut file, &of, &|_| None, read::LookOver::Later).unwrap();
+    let lookup = store::StoreLookup::new(stage.site.store.reader().unwrap());
+    let mut sink = Checkpoints(&stage.site.store, 0);
+    let mut tally = read::Tally::default();
+    read::read_table(
+        &mut file,
+        &again,
+        &mut tables[0],
+        &lookup,
+        None,
+        &mut sink,
+        &mut tally,
+    )
+    .unwrap();
+    assert!(lookup.take_error().is_none());
+    assert!(sink.1 >= 3, "{}", sink.1);
 }
 
 #[test]

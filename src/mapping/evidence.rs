@@ -189,7 +189,7 @@ pub(super) struct Groups {
 }
 
 /// The keys' hashes of groups whose rows stand apart.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Apart {
     hasher: Option<RandomState>,
     hashes: std::collections::HashSet<u64>,

@@ -5,14 +5,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::notation::{Wrong, number, text};
-use super::plan::{Cells, Common, FieldPlan, KeyPlan, Plan, RecordPlan, any_holds};
+use super::plan::{Cells, Common, FieldPlan, KeyPlan, Plan, RecordPlan, Unclear, any_holds};
 use super::read::{Put, no_product};
-use super::{Counts, Line, Reading, Tally};
+use super::{Counts, Reading, Tally};
 use crate::kind::Kind;
 use crate::preset::shape::has_shape;
 use crate::preset::spec::Footer;
 use crate::record::{Act, Batch, BatchRow, CLEARED, FingerprintHasher, GONE, Shape};
 use crate::reject::{Code, Reject};
+use crate::table::Row;
 
 /// A sum's word in a footer's first cell (FORMATS-SHOPS.md, R4).
 const SUM_WORDS: &[&str] = &[
@@ -47,9 +48,9 @@ impl Refused {
 }
 
 impl Reading {
-    pub(super) fn map_flat<L: Line>(
+    pub(super) fn map_flat(
         &mut self,
-        row: &L,
+        row: &Row<'_>,
         batch: &mut Batch,
         rejects: &mut Vec<Reject>,
     ) -> Counts {
@@ -82,7 +83,7 @@ impl Reading {
                 column: refused.column,
                 code: refused.wrong.code,
                 reason: refused.wrong.reason,
-                cells: row.all(),
+                cells: row.cells(),
                 record: self.record_of(row),
             });
         }
@@ -90,7 +91,7 @@ impl Reading {
     }
 
     /// Rows that the preset knows to be none: skipped and counted.
-    pub(super) fn is_no_record<L: Line>(&self, row: &L) -> bool {
+    pub(super) fn is_no_record(&self, row: &Row<'_>) -> bool {
         let plan = &self.plan;
         if plan.skip.is_empty() && plan.footer != Footer::Sum && !plan.skips_empty {
             return false;
@@ -107,7 +108,7 @@ impl Reading {
         row.fault().is_none() && plan.skip.iter().any(|cond| cond.holds(row))
     }
 
-    fn is_sum<L: Line>(&self, row: &L) -> bool {
+    fn is_sum(&self, row: &Row<'_>) -> bool {
         let is_word = |column: usize| {
             let word = row.cell(column).trim().trim_end_matches(':').to_lowercase();
             SUM_WORDS.contains(&word.as_str())
@@ -135,7 +136,7 @@ impl Reading {
         self.plan.telling.iter().all(blank)
     }
 
-    pub(super) fn reject_fault<L: Line>(&self, row: &L) -> Reject {
+    pub(super) fn reject_fault(&self, row: &Row<'_>) -> Reject {
         let fault = row.fault().expect("asked only of rows with a fault");
         Reject {
             line: row.line(),
@@ -145,7 +146,7 @@ impl Reading {
                 .map(|name| name.trim().to_owned()),
             code: fault.code,
             reason: fault.reason.clone(),
-            cells: row.all(),
+            cells: row.cells(),
             record: self.record_of(row),
         }
     }
@@ -312,12 +313,20 @@ impl KeyPlan {
         };
         let text = match self.source.text(row, common, false) {
             Ok(text) => text,
-            Err(_) => {
+            Err(Unclear::Differ) => {
                 return refuse(
                     Code::Conflict,
                     "two columns of this name say different keys; leave one of them blank",
                 );
             }
+            Err(Unclear::NoJson) => {
+                return refuse(
+                    Code::MissingKey,
+                    "no key: the cell that holds it cannot be read as JSON (is a quote or a bracket \
+                     missing?)",
+                );
+            }
+            Err(Unclear::Day(wrong)) => return Err(Refused::new(self.header.as_deref(), wrong)),
         };
         let key = match text {
             Cow::Borrowed(text) => text::key(text),

@@ -16,13 +16,14 @@ use super::order;
 use super::plan::{
     Cells, FieldPlan, OverGroup, RecordPlan, Source, Spread, SpreadSource, any_holds,
 };
-use super::read::{Put, no_product, overflow, push_int};
+use super::read::{Put, no_product, overflow, push_int, unclear};
 use super::special::References;
-use super::{Counts, Line, Lookup, Reading};
+use super::{Counts, Lookup, Reading};
 use crate::kind::{Kind, ORDER_ITEMS_MAX};
 use crate::preset::spec::Footer;
 use crate::record::{Act, Batch, BatchRow, Content, GONE, Shape, push_json_str};
 use crate::reject::{Code, Reject};
+use crate::table::Row;
 
 /// Rows that a group may have at most, beyond an order's items: refund and empty lines, images.
 const GROUP_ROWS_MAX: usize = 4 * ORDER_ITEMS_MAX;
@@ -53,6 +54,17 @@ pub(super) struct State {
     hasher: RandomState,
 }
 
+impl State {
+    /// What the look-over said, and no row yet.
+    pub fn afresh(&self) -> State {
+        State {
+            apart: self.apart.clone(),
+            references: self.references.clone(),
+            ..State::default()
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Group {
     /// Line of its first row.
@@ -74,8 +86,8 @@ pub(super) struct Held {
 }
 
 impl Held {
-    fn new<L: Line>(row: &L, fault: Option<Reject>) -> Held {
-        let cells = row.count();
+    fn new(row: &Row<'_>, fault: Option<Reject>) -> Held {
+        let cells = row.cells_count();
         let mut held = Held {
             line: row.line(),
             text: String::new(),
@@ -169,9 +181,9 @@ pub(super) struct Made {
 }
 
 impl Reading {
-    pub(super) fn map_grouped<L: Line>(
+    pub(super) fn map_grouped(
         &mut self,
-        row: &L,
+        row: &Row<'_>,
         lookup: &dyn Lookup,
         batch: &mut Batch,
         rejects: &mut Vec<Reject>,
@@ -200,8 +212,8 @@ impl Reading {
     }
 
     /// From a blank line on, lines of one cell wait: they are the footer unless a full row follows.
-    fn holds_as_footer<L: Line>(&mut self, row: &L) -> bool {
-        let filled = (0..self.header.len().max(row.count()))
+    fn holds_as_footer(&mut self, row: &Row<'_>) -> bool {
+        let filled = (0..self.header.len().max(row.cells_count()))
             .filter(|&c| !text::is_blank(row.cell(c)))
             .count();
         let begun = !self.groups.tail.is_empty() || row.after_blank_line();
@@ -526,7 +538,13 @@ impl Reading {
             }
         }
         for spread in &record.spreads {
-            scope.spread(spread, plan, &mut content);
+            if let Err(wrong) = scope.spread(spread, plan, &mut content) {
+                let refused = Refused::new(spread.header.as_deref(), wrong);
+                faults.push(Fault {
+                    row: key_row,
+                    refused,
+                });
+            }
         }
         let deleted = match is_deleted(record.deleted.as_ref(), &Head(scope.own()), &plan.common) {
             Ok(deleted) => deleted,
@@ -747,7 +765,12 @@ impl<'a> Scope<'a> {
             .unwrap_or("")
     }
 
-    fn spread(&self, spread: &Spread, plan: &super::plan::Plan, content: &mut Content) {
+    fn spread(
+        &self,
+        spread: &Spread,
+        plan: &super::plan::Plan,
+        content: &mut Content,
+    ) -> Result<(), Wrong> {
         let own = Head(self.own());
         match &spread.source {
             SpreadSource::Options {
@@ -757,8 +780,14 @@ impl<'a> Scope<'a> {
             } => {
                 for (&name, &value) in names.iter().zip(values) {
                     let (name, value) = (self.option_name(name), own.cell(value).trim());
-                    if name.is_empty() || value.is_empty() || is_default(value, defaults) {
+                    if value.is_empty() || is_default(value, defaults) {
                         continue;
+                    }
+                    if name.is_empty() {
+                        return Err(Wrong::new(
+                            Code::Conflict,
+                            "an option's value without the option's name; fill in the name, or blank both",
+                        ));
                     }
                     let value = text::without_apostrophe(value, plan.common.apostrophe);
                     set_text(content, &format!("{}{name}", spread.prefix), value);
@@ -788,11 +817,14 @@ impl<'a> Scope<'a> {
                 }
             }
             SpreadSource::Packed(source) => {
-                let Ok(cell) = source.text(&own, &plan.common, false) else {
-                    return;
+                let cell = (source.text(&own, &plan.common, false)).map_err(unclear)?;
+                let Some(pairs) = packed_pairs(&cell) else {
+                    return Err(list::no_json(
+                        "names and values; write it as Color=Red,Size=M",
+                    ));
                 };
-                for (name, value) in packed_pairs(&cell) {
-                    set_text(content, &format!("{}{name}", spread.prefix), value);
+                for (name, value) in pairs {
+                    set_text(content, &format!("{}{name}", spread.prefix), &value);
                 }
             }
             SpreadSource::Json {
@@ -800,28 +832,35 @@ impl<'a> Scope<'a> {
                 path,
                 taken,
             } => {
-                let Ok(cell) = source.text(&own, &plan.common, false) else {
-                    return;
-                };
-                let Some(value) = list::json(&cell) else {
-                    return;
-                };
+                let cell = (source.text(&own, &plan.common, false)).map_err(unclear)?;
+                if text::is_blank(&cell) || plan.common.is_mask(&cell) {
+                    return Ok(());
+                }
+                let value = list::json(&cell).ok_or_else(no_object)?;
                 let value = match path {
-                    Some(path) => list::at_path(&value, path).cloned(),
-                    None => Some(value),
+                    Some(path) => list::at_path(&value, path).cloned().unwrap_or_default(),
+                    None => value,
                 };
-                if let Some(serde_json::Value::Object(fields)) = value {
-                    for (name, value) in fields {
-                        if value.is_null() || taken.contains(&name) || name.trim().is_empty() {
-                            continue;
-                        }
-                        let key = crate::preset::header::metadata_key(&name);
-                        content.set(&format!("{}{key}", spread.prefix), value.to_string());
+                let fields = match value {
+                    serde_json::Value::Object(fields) => fields,
+                    serde_json::Value::Null => return Ok(()),
+                    _ => return Err(no_object()),
+                };
+                for (name, value) in fields {
+                    if value.is_null() || taken.contains(&name) || name.trim().is_empty() {
+                        continue;
                     }
+                    let key = crate::preset::header::metadata_key(&name);
+                    content.set(&format!("{}{key}", spread.prefix), value.to_string());
                 }
             }
         }
+        Ok(())
     }
+}
+
+fn no_object() -> Wrong {
+    list::no_json("names and values in JSON; write it as {\"color\":\"blue\"}")
 }
 
 fn is_default(value: &str, defaults: &[String]) -> bool {
@@ -834,20 +873,30 @@ pub(super) fn set_text(content: &mut Content, field: &str, value: &str) {
     content.set(field, json);
 }
 
-/// `[S]Color=Red,[S]Size=M` → its pairs.
-pub(super) fn packed_pairs(cell: &str) -> Vec<(&str, &str)> {
-    cell.split(',')
-        .filter_map(|pair| {
-            let (name, value) = pair.split_once('=')?;
-            let name = name.trim();
-            let name = match name.strip_prefix('[') {
-                Some(rest) => rest.split_once(']').map_or(name, |(_, name)| name),
-                None => name,
-            };
-            let (name, value) = (name.trim(), value.trim());
-            (!name.is_empty() && !value.is_empty()).then_some((name, value))
-        })
-        .collect()
+/// `[S]Color=Red,[S]Size=M` → its pairs. A part without a sign belongs to the value before it. `None`:
+/// there is none before it.
+pub(super) fn packed_pairs(cell: &str) -> Option<Vec<(&str, String)>> {
+    let mut pairs: Vec<(&str, String)> = Vec::new();
+    for part in cell.split(',') {
+        match (part.split_once('='), pairs.last_mut()) {
+            (Some((name, value)), _) if !name.trim().is_empty() => {
+                let name = name.trim();
+                let name = match name.strip_prefix('[') {
+                    Some(rest) => rest.split_once(']').map_or(name, |(_, name)| name.trim()),
+                    None => name,
+                };
+                pairs.push((name, value.trim().to_owned()));
+            }
+            (_, Some((_, value))) => {
+                value.push(',');
+                value.push_str(part.trim_end());
+            }
+            (_, None) if text::is_blank(part) => {}
+            (_, None) => return None,
+        }
+    }
+    pairs.retain(|(name, value)| !name.is_empty() && !value.is_empty());
+    Some(pairs)
 }
 
 fn has_cases(source: &Source) -> bool {

@@ -11,7 +11,6 @@ mod compile;
 mod evidence;
 mod flat;
 mod group;
-mod mended;
 pub mod notation;
 mod order;
 mod plan;
@@ -27,15 +26,12 @@ use jiff::civil::Date;
 
 use crate::config::Folder;
 use crate::preset::Preset;
-use crate::preset::rejects::RejectsColumns;
-use crate::preset::spec::{Footer, Special};
+use crate::preset::spec::{DateStyle, Footer, Special};
 use crate::record::{Batch, FingerprintHasher};
 use crate::reject::Reject;
-use crate::table::{Fault, Row};
+use crate::table::Row;
 use evidence::{Doubt, DoubtKind, Groups, LookOver};
-use mended::Mended;
-pub use mended::spreadsheet_damaged;
-use plan::{Cells, Plan, Read};
+use plan::{Cells, Plan, Read, RecordPlan};
 
 /// Types of the project's own metadata: resource (`customer`, `product`, `order`, `order_item`) → key → type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,6 +65,10 @@ pub trait Lookup {
     fn products_by_code(&self, _code: &str) -> Vec<String> {
         Vec::new()
     }
+    /// The customer of a stored order.
+    fn customer_of_order(&self, _key: &str) -> Option<String> {
+        None
+    }
     /// Whether an order of this key is stored (a refund of an unknown one is rejected).
     fn knows_order(&self, _key: &str) -> bool {
         false
@@ -97,8 +97,6 @@ pub struct Reading {
     tally: Tally,
     groups: group::State,
     hasher: FingerprintHasher,
-    /// The table is a rejects file that came back.
-    rejects: Option<RejectsColumns>,
 }
 
 /// Counted cells that a person is told of, by the file's header.
@@ -108,13 +106,15 @@ struct Tally {
     uncleared: BTreeMap<String, u64>,
     /// Cells that left their field untouched.
     untouched: BTreeMap<String, u64>,
+    /// Cells under no header.
+    nameless: u64,
     /// Keys that look as if a spreadsheet had rounded them, and were taken as they stand.
     rounded_keys: u64,
 }
 
 /// What all rows of a table say about a doubtful notation: the order of day and month of a column,
 /// the decimal sign of the money columns, and so on.
-pub struct Evidence(LookOver, Option<RejectsColumns>);
+pub struct Evidence(LookOver);
 
 /// What was decided for a table; enough to read its rejects file as the table itself was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -162,43 +162,9 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-/// A row as mapping sees it.
-trait Line: Cells {
-    /// Where it begins, as an editor counts.
-    fn line(&self) -> u64;
-    fn fault(&self) -> Option<&Fault>;
-    /// For a rejects file.
-    fn all(&self) -> Vec<String>;
-    /// Cells that it has, whatever the header says.
-    fn count(&self) -> usize;
-    fn after_blank_line(&self) -> bool;
-}
-
 impl Cells for Row<'_> {
     fn cell(&self, column: usize) -> &str {
         Row::cell(*self, column)
-    }
-}
-
-impl Line for Row<'_> {
-    fn line(&self) -> u64 {
-        Row::line(*self)
-    }
-
-    fn fault(&self) -> Option<&Fault> {
-        Row::fault(*self)
-    }
-
-    fn all(&self) -> Vec<String> {
-        Row::cells(*self)
-    }
-
-    fn count(&self) -> usize {
-        Row::cells_count(*self)
-    }
-
-    fn after_blank_line(&self) -> bool {
-        Row::after_blank_line(*self)
     }
 }
 
@@ -226,7 +192,6 @@ impl Reading {
             tally: Tally::default(),
             groups,
             hasher: FingerprintHasher::default(),
-            rejects: None,
         })
     }
 
@@ -251,6 +216,13 @@ impl Reading {
         for (header, count) in &self.tally.uncleared {
             notices.push(format!(
                 "{count} blank cells of `{header}` cannot be cleared at the remote; what is stored was kept"
+            ));
+        }
+        if self.tally.nameless > 0 {
+            notices.push(format!(
+                "{} cells stand in a column without a header and were left out; give the column a name \
+                 to have them stored",
+                self.tally.nameless
             ));
         }
         if self.tally.rounded_keys > 0 {
@@ -283,6 +255,35 @@ impl Reading {
         }
     }
 
+    /// The same reading before its first row: nothing counted, no group begun. After `decide`.
+    pub fn afresh(&self) -> Reading {
+        Reading {
+            header: self.header.clone(),
+            plan: self.plan.clone(),
+            doubts: self.doubts.clone(),
+            columns: self.columns.clone(),
+            notices: self.notices.clone(),
+            preset: self.preset.clone(),
+            zone: self.zone.clone(),
+            seed: self.seed.clone(),
+            tally: Tally::default(),
+            groups: self.groups.afresh(),
+            hasher: FingerprintHasher::default(),
+        }
+    }
+
+    /// As `afresh`, for these fields alone: each record that the whole reading gives is given with them,
+    /// and so are some that the whole reading would reject. It never asks the store. `None`: no record
+    /// of this table has any of them.
+    pub fn afresh_for(&self, fields: &[&str]) -> Option<Reading> {
+        let mut reading = self.afresh();
+        for record in &mut reading.plan.records {
+            record.keep_only(fields);
+        }
+        let gives = |record: &RecordPlan| !(record.fields.is_empty() && record.spreads.is_empty());
+        reading.plan.records.iter().any(gives).then_some(reading)
+    }
+
     /// One more thing that a person may want to know.
     pub fn tell(&mut self, notice: String) {
         self.notices.push(notice);
@@ -295,18 +296,17 @@ impl Reading {
         if self.doubts.is_empty() && groups.is_none() && references.is_none() {
             return None;
         }
-        let look_over = LookOver {
+        Some(Evidence(LookOver {
             doubts: self.doubts.clone(),
             groups,
             references,
-        };
-        Some(Evidence(look_over, self.rejects))
+        }))
     }
 
     /// Whether the look-over can wait for the first row that `is_in_doubt`: what it decides concerns
     /// cells alone, and not which rows belong together.
     pub fn can_look_later(&self) -> bool {
-        self.is_flat() && self.rejects.is_none()
+        self.is_flat()
     }
 
     /// Whether it may ask for stored products by their code.
@@ -351,28 +351,26 @@ impl Reading {
         self.settle();
     }
 
-    /// From now on the rows are those of a rejects file: compiled with the original's header (the
-    /// first `columns.original` names), what was decided for it imposed after `decide`.
-    pub fn of_rejects(&mut self, columns: RejectsColumns) {
-        self.rejects = Some(columns);
-    }
-
     /// Writes what was decided into the plan.
     fn settle(&mut self) {
         let doubts = &self.doubts;
         for record in &mut self.plan.records {
             for field in record.fields_mut() {
+                for day in field.source.days_mut() {
+                    if let Some(doubt) = day.doubt {
+                        day.rule.style = doubts[doubt].settled.dates.map(DateStyle::Order);
+                    }
+                }
                 let Some(settled) = field.doubt.map(|doubt| doubts[doubt].settled) else {
                     continue;
                 };
                 settle_read(&mut field.read, settled);
             }
-            if let Some((_, _, rule, Some(doubt))) = record
-                .items
-                .as_mut()
-                .and_then(|items| items.refund.as_mut())
+            let items = record.items.as_mut();
+            if let Some(refund) = items.and_then(|items| items.refund.as_mut())
+                && let Some(doubt) = refund.doubt
             {
-                rule.decimal = doubts[*doubt].settled.decimal;
+                refund.rule.decimal = doubts[doubt].settled.decimal;
             }
         }
     }
@@ -381,7 +379,7 @@ impl Reading {
     /// types): what the row hash is keyed with. `None`: rows have no hash, since their reading depends
     /// on more than the row.
     pub fn row_hash_seed(&self) -> Option<Vec<u8>> {
-        if !self.is_flat() || self.rejects.is_some() {
+        if !self.is_flat() {
             return None;
         }
         let mut seed = self.seed.clone();
@@ -405,7 +403,7 @@ impl Reading {
 
     /// The normalised key of a row that is one record by itself, without mapping the rest.
     pub fn key<'a>(&'a self, row: &'a Row<'a>) -> Option<Cow<'a, str>> {
-        if !self.is_flat() || self.rejects.is_some() {
+        if !self.is_flat() {
             return None;
         }
         self.plan.records[0].key.key(row, &self.plan.common).ok()
@@ -433,47 +431,13 @@ impl Reading {
         batch: &mut Batch,
         rejects: &mut Vec<Reject>,
     ) -> Counts {
-        match self.rejects {
-            Some(columns) => {
-                let mended = Mended::new(&row, columns, None);
-                self.map_line(&mended, lookup, batch, rejects)
-            }
-            None => self.map_line(&row, lookup, batch, rejects),
+        for &column in &self.plan.nameless {
+            self.tally.nameless += u64::from(!notation::text::is_blank(row.cell(column)));
         }
-    }
-
-    /// A row of a rejects file, beside the cells of its original (`Reject::cells`), where they are
-    /// known: a key that came back changed only as a spreadsheet changes it is rejected.
-    pub fn map_mended(
-        &mut self,
-        row: Row<'_>,
-        original: &[String],
-        lookup: &dyn Lookup,
-        batch: &mut Batch,
-        rejects: &mut Vec<Reject>,
-    ) -> Counts {
-        let Some(columns) = self.rejects else {
-            return self.map(row, lookup, batch, rejects);
-        };
-        let damaged = self.damaged(&Mended::new(&row, columns, None), original);
-        let mended = Mended::new(&row, columns, damaged);
-        self.map_line(&mended, lookup, batch, rejects)
-    }
-
-    /// The column of a key that only a spreadsheet has changed.
-    fn damaged<C: Cells + ?Sized>(&self, now: &C, original: &[String]) -> Option<Option<usize>> {
-        let original = original.to_vec();
-        let mut columns: Vec<usize> = self
-            .plan
-            .records
-            .iter()
-            .flat_map(|record| record.key.source.columns())
-            .collect();
-        columns.extend(self.plan.group.iter().flat_map(|group| group.by.clone()));
-        columns
-            .into_iter()
-            .find(|&column| spreadsheet_damaged(original.cell(column), now.cell(column)))
-            .map(Some)
+        match self.is_flat() {
+            true => self.map_flat(&row, batch, rejects),
+            false => self.map_grouped(&row, lookup, batch, rejects),
+        }
     }
 
     /// Some of the groups that still stand open at the table's end; `None`: none does any more.
@@ -485,24 +449,9 @@ impl Reading {
     ) -> Option<Counts> {
         self.finish_groups(lookup, batch, rejects)
     }
-
-    fn map_line<L: Line>(
-        &mut self,
-        row: &L,
-        lookup: &dyn Lookup,
-        batch: &mut Batch,
-        rejects: &mut Vec<Reject>,
-    ) -> Counts {
-        if self.is_flat() {
-            self.map_flat(row, batch, rejects)
-        } else {
-            self.map_grouped(row, lookup, batch, rejects)
-        }
-    }
 }
 
 fn settle_read(read: &mut Read, settled: evidence::Settled) {
-    use crate::preset::spec::DateStyle;
     match read {
         Read::Money(rule) => {
             rule.decimal = settled.decimal;
@@ -522,14 +471,7 @@ fn settle_read(read: &mut Read, settled: evidence::Settled) {
 
 impl Evidence {
     pub fn observe(&mut self, row: Row<'_>) {
-        match self.1 {
-            Some(columns) => {
-                let mended = Mended::new(&row, columns, None);
-                let sound = mended.fault().is_none();
-                self.0.observe(&mended, sound);
-            }
-            None => self.0.observe(&row, row.fault().is_none()),
-        }
+        self.0.observe(&row, row.fault().is_none());
     }
 }
 

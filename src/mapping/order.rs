@@ -5,9 +5,10 @@ use super::flat::Refused;
 use super::group::{Fault, Head, Held, Made};
 use super::notation::{Wrong, number, text};
 use super::plan::{
-    Cells, CustomerPlan, FieldPlan, ItemCellsPlan, ItemsPlan, Plan, RecordPlan, Source, any_holds,
+    Cells, CustomerPlan, FieldPlan, ItemCellsPlan, ItemsPlan, Plan, RecordPlan, RefundPlan, Source,
+    any_holds,
 };
-use super::read::{Put, overflow, push_int};
+use super::read::{Put, overflow, push_int, unclear};
 use crate::config::DecimalSign;
 use crate::kind::{Kind, ORDER_ITEMS_MAX};
 use crate::record::{Act, Content, Item, push_json_str};
@@ -39,7 +40,7 @@ pub(super) fn complete(
         put_items(items, plan, rows, key, lookup, content, faults);
     }
     if let Some(customer) = &record.customer {
-        match made_customer(customer, plan, rows, lookup) {
+        match made_customer(customer, plan, rows, key, lookup) {
             Ok(Some(made)) => {
                 let mut json = String::new();
                 push_json_str(&mut json, &made.key);
@@ -66,18 +67,12 @@ fn put_items(
     let (mut voids, mut sold) = (0, 0);
     for (i, row) in rows.iter().enumerate() {
         let mut fault = |refused| faults.push(Fault { row: i, refused });
-        if let Some((when, amount, rule, _)) = &plan_items.refund
-            && any_holds(when, row)
+        if let Some(refund) = &plan_items.refund
+            && any_holds(&refund.when, row)
         {
-            match amount.text(row, &plan.common, false) {
-                Ok(text) if text::is_blank(&text) => {}
-                Ok(text) => match number::money(&text, *rule) {
-                    Ok(cents) => {
-                        refunded = refunded.unwrap_or(0).checked_add(cents.saturating_abs());
-                    }
-                    Err(wrong) => fault(Refused::new(None, wrong)),
-                },
-                Err(_) => {}
+            match given_back(refund, plan, row, refunded) {
+                Ok(sum) => refunded = sum,
+                Err(wrong) => fault(Refused::new(refund.header.as_deref(), wrong)),
             }
             continue;
         }
@@ -137,6 +132,26 @@ fn put_items(
         let json = serde_json::to_string(&items).expect("items are always JSON");
         content.set("items", json);
     }
+}
+
+/// `sum` and what this row gives back, if it says so.
+fn given_back(
+    refund: &RefundPlan,
+    plan: &Plan,
+    row: &Held,
+    sum: Option<i64>,
+) -> Result<Option<i64>, Wrong> {
+    let text = refund
+        .amount
+        .text(row, &plan.common, false)
+        .map_err(unclear)?;
+    if text::is_blank(&text) {
+        return Ok(sum);
+    }
+    let cents = number::money(&text, refund.rule)?.saturating_abs();
+    (sum.unwrap_or(0).checked_add(cents))
+        .map(Some)
+        .ok_or_else(overflow)
 }
 
 /// A refund whose sale stands in another file: only what it adds is said, and only of a known order.
@@ -233,7 +248,11 @@ fn items_of_row(
                         None => vec![cell],
                     };
                     for part in parts.into_iter().filter(|part| !text::is_blank(part)) {
-                        take(&unpack(part, fields, pair, names))?;
+                        let values = unpack(part, fields, pair, names);
+                        if values.iter().all(|value| text::is_blank(value)) {
+                            return Err(no_item(items, fields, pair));
+                        }
+                        take(&values)?;
                     }
                 }
             }
@@ -248,6 +267,17 @@ fn items_of_row(
         }
     }
     Ok(lines)
+}
+
+/// A cell of items in which none can be read.
+fn no_item(items: &ItemsPlan, fields: &str, pair: &str) -> Refused {
+    let header = items
+        .fields
+        .iter()
+        .find_map(|field| field.header.as_deref());
+    let reason =
+        format!("no item can be read in this; it is written as name{pair}…{fields}quantity{pair}…");
+    Refused::new(header, Wrong::new(Code::Encoding, reason))
 }
 
 /// `name:Lamp|quantity:1;name:Nut; bolt|quantity:2` → its two items. All begin with the same name: a
@@ -350,9 +380,8 @@ fn line_item<C: Cells + ?Sized>(
             "discount_amount" => item.discount_amount = Some(amount(&json, field, plan, false)?),
             "net" => line.net = Some(amount(&json, field, plan, false)?),
             name => {
-                if let Some(key) = name.strip_prefix("metadata.")
-                    && let Ok(value) = serde_json::from_str(&json)
-                {
+                if let Some(key) = name.strip_prefix("metadata.") {
+                    let value = serde_json::from_str(&json).map_err(|_| refuse(overflow()))?;
                     item.metadata.insert(key.to_owned(), value);
                 }
             }
@@ -422,10 +451,15 @@ fn put_quantity(item: &mut Item, thousandths: Option<i64>, strict: bool) -> Resu
         (Some(fraction), None) => {
             item.quantity = Some(1);
             item.price = item.amount;
-            let text = format!("{}.{:03}", fraction / 1000, fraction % 1000);
-            if let Ok(value) = serde_json::from_str(text.trim_end_matches('0')) {
-                item.metadata.insert("quantity".to_owned(), value);
-            }
+            let sign = if fraction < 0 { "-" } else { "" };
+            let (whole, rest) = (
+                fraction.unsigned_abs() / 1000,
+                fraction.unsigned_abs() % 1000,
+            );
+            let text = format!("{sign}{whole}.{rest:03}");
+            let value = serde_json::from_str(text.trim_end_matches('0'));
+            let value = value.expect("digits and a decimal point are a number");
+            item.metadata.insert("quantity".to_owned(), value);
         }
         _ => {
             item.quantity = whole;
@@ -471,6 +505,7 @@ fn made_customer(
     customer: &CustomerPlan,
     plan: &Plan,
     rows: &[Held],
+    order: &str,
     lookup: &dyn Lookup,
 ) -> Result<Option<Made>, Refused> {
     let head = Head::new(rows);
@@ -483,7 +518,7 @@ fn made_customer(
     };
     let id = customer.id.as_ref().map(read).transpose()?.flatten();
     let email = customer.email.as_ref().map(read).transpose()?.flatten();
-    let Some(key) = customer_key(customer, id.as_deref(), email.as_deref(), lookup)? else {
+    let Some(key) = customer_key(customer, id.as_deref(), email.as_deref(), order, lookup)? else {
         return Ok(None);
     };
     let mut content = Content::default();
@@ -509,6 +544,7 @@ fn customer_key(
     customer: &CustomerPlan,
     id: Option<&str>,
     email: Option<&str>,
+    order: &str,
     lookup: &dyn Lookup,
 ) -> Result<Option<String>, Refused> {
     let of = |json: Option<&str>| json.map(text_of).map(|text| text::key(&text).into_owned());
@@ -527,7 +563,12 @@ fn customer_key(
     match &known[..] {
         [] => Ok(Some(email.to_lowercase())),
         [key] => Ok(Some(key.clone())),
-        _ => {
+        several => {
+            // The same rows again change nothing: an order that is stored keeps its customer.
+            let own = lookup.customer_of_order(order);
+            if let Some(own) = own.filter(|own| several.contains(own)) {
+                return Ok(Some(own));
+            }
             let header = customer.email.as_ref().and_then(|f| f.header.as_deref());
             let wrong = Wrong::new(
                 Code::Conflict,

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::notation::date::{self, DateRule};
 use super::notation::number::MoneyRule;
-use super::notation::{boolean, list, text};
+use super::notation::{Wrong, boolean, list, text};
 use crate::config::DecimalSign;
 use crate::kind::Kind;
 use crate::preset::spec::{Apostrophe, Footer, Lines, Special};
@@ -27,7 +27,7 @@ impl Cells for Vec<String> {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub records: Vec<RecordPlan>,
     pub group: Option<Arc<GroupPlan>>,
@@ -47,10 +47,12 @@ pub(super) struct Plan {
     pub one_parent: bool,
     /// Some price counts only between two days.
     pub uses_today: bool,
+    /// Columns without a header: nobody knows what their cells are.
+    pub nameless: Vec<usize>,
 }
 
 /// Where `special` finds what it needs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SpecialPlan {
     pub special: Special,
     pub key: usize,
@@ -65,16 +67,15 @@ pub(super) struct SpecialPlan {
 }
 
 /// What holds for all cells of a table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Common {
     pub blanks: Vec<String>,
     pub masks: Vec<String>,
     pub apostrophe: Apostrophe,
     pub today: Date,
-    pub date_rule: DateRule,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct GroupPlan {
     pub by: Vec<usize>,
     pub fill_down: bool,
@@ -84,7 +85,7 @@ pub(super) struct GroupPlan {
     pub begin: Vec<Cond>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RecordPlan {
     pub kind: Kind,
     pub when: Vec<Cond>,
@@ -108,6 +109,16 @@ impl RecordPlan {
         self.spreads.is_empty() && self.customer.is_none() && self.items.is_none()
     }
 
+    /// Reads the key, whether the record is deleted, and these fields; and whatever else the cells name.
+    pub fn keep_only(&mut self, wanted: &[&str]) {
+        self.fields
+            .retain(|field| wanted.contains(&field.name.as_str()));
+        self.customer = None;
+        self.items = None;
+        let names = self.fields.iter().map(|field| field.name.clone());
+        self.shape = Arc::new(Shape::new(names.collect()));
+    }
+
     pub fn fields_mut(&mut self) -> impl Iterator<Item = &mut FieldPlan> {
         let customer = self.customer.iter_mut().flat_map(|c| {
             c.id.iter_mut()
@@ -124,7 +135,7 @@ impl RecordPlan {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct KeyPlan {
     pub source: Source,
     /// For rejects.
@@ -139,7 +150,7 @@ pub(super) struct KeyPlan {
     pub no_scientific: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct FieldPlan {
     /// In the document.
     pub name: String,
@@ -176,7 +187,7 @@ pub(super) enum OverGroup {
 }
 
 /// What is done to a text before it is read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Prep {
     pub trim: bool,
     pub blanks: Vec<String>,
@@ -185,6 +196,7 @@ pub(super) struct Prep {
     pub take_first: Option<String>,
     pub lines: Option<Lines>,
     pub only: Vec<String>,
+    pub except: Vec<String>,
     pub words: Vec<(String, String)>,
     pub otherwise: Option<String>,
     pub code: bool,
@@ -194,7 +206,7 @@ pub(super) struct Prep {
     pub masks: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Read {
     Text,
     /// A reference to another record: a key, with its prefix.
@@ -212,20 +224,25 @@ pub(super) enum Read {
     Loose,
     /// A list if any cell of the column holds the sign, which is settled by the look-over.
     ListIf(String, bool),
+    /// JSON where the cell is JSON, else text.
     Json,
+    /// JSON, and nothing else: the project knows the field as an object.
+    Object,
     /// JSON text of a constant.
     Fixed(String),
 }
 
 /// Fields whose names stand in cells.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Spread {
     /// `attributes.` or `metadata.`
     pub prefix: String,
+    /// The file's own header, for rejects.
+    pub header: Option<String>,
     pub source: SpreadSource,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum SpreadSource {
     /// The names of options that have a value, as one list.
     Names {
@@ -249,7 +266,7 @@ pub(super) enum SpreadSource {
     Packed(Source),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct CustomerPlan {
     pub id: Option<FieldPlan>,
     pub email: Option<FieldPlan>,
@@ -261,19 +278,30 @@ pub(super) struct CustomerPlan {
     pub key_id: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ItemsPlan {
     pub cells: Vec<ItemCellsPlan>,
     pub when: Vec<Cond>,
     pub fields: Vec<FieldPlan>,
     pub sum: bool,
     pub discount_from_net: bool,
-    pub refund: Option<(Vec<Cond>, Source, MoneyRule, Option<usize>)>,
+    pub refund: Option<RefundPlan>,
     pub void: Vec<Cond>,
     pub product_prefix: String,
 }
 
-#[derive(Debug)]
+/// What rows give back.
+#[derive(Clone, Debug)]
+pub(super) struct RefundPlan {
+    pub when: Vec<Cond>,
+    pub amount: Source,
+    /// For rejects.
+    pub header: Option<String>,
+    pub rule: MoneyRule,
+    pub doubt: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
 pub(super) enum ItemCellsPlan {
     Rows,
     Packed {
@@ -289,7 +317,7 @@ pub(super) enum ItemCellsPlan {
 }
 
 /// Where a text comes from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Source {
     Nothing,
     Cell(usize),
@@ -300,14 +328,51 @@ pub(super) enum Source {
     Value(String),
     Cases(Vec<(Cond, String)>, Option<String>),
     Only(Box<Source>, Vec<Cond>),
-    Between(Box<Source>, Option<usize>, Option<usize>),
+    Between(Box<Source>, Option<DayPlan>, Option<DayPlan>),
     /// In a JSON cell.
     Path(Box<Source>, String),
 }
 
-/// Two columns of one name that say different things.
+/// Why the cells of a row give no text.
 #[derive(Debug)]
-pub(super) struct Differ;
+pub(super) enum Unclear {
+    /// Two columns of one name say different things.
+    Differ,
+    /// A cell of JSON that is none.
+    NoJson,
+    /// One of the days between which it counts.
+    Day(Wrong),
+}
+
+/// A day that decides whether a cell counts.
+#[derive(Clone, Debug)]
+pub(super) struct DayPlan {
+    pub column: usize,
+    /// For rejects.
+    pub header: String,
+    pub rule: DateRule,
+    /// Of `Reading::doubts`.
+    pub doubt: Option<usize>,
+}
+
+impl DayPlan {
+    /// `None`: the cell is blank.
+    fn day<C: Cells + ?Sized>(&self, row: &C, common: &Common) -> Result<Option<Date>, Unclear> {
+        let cell = common.cell(row, self.column, false);
+        if text::is_blank(cell) {
+            return Ok(None);
+        }
+        date::day(cell, &self.rule).map_err(|wrong| {
+            Unclear::Day(Wrong {
+                reason: format!(
+                    "`{}`, which says when this counts: {}",
+                    self.header, wrong.reason
+                ),
+                ..wrong
+            })
+        })
+    }
+}
 
 impl Source {
     /// Blank where nothing is said.
@@ -316,7 +381,7 @@ impl Source {
         row: &'a C,
         common: &Common,
         raw: bool,
-    ) -> Result<Cow<'a, str>, Differ> {
+    ) -> Result<Cow<'a, str>, Unclear> {
         Ok(match self {
             Source::Nothing => Cow::Borrowed(""),
             Source::Cell(column) => Cow::Borrowed(common.cell(row, *column, raw)),
@@ -363,29 +428,46 @@ impl Source {
             }
             Source::Path(source, path) => {
                 let cell = source.text(row, common, raw)?;
-                match list::json(&cell)
-                    .as_ref()
-                    .and_then(|v| list::at_path(v, path))
-                {
-                    Some(serde_json::Value::String(found)) => Cow::Owned(found.clone()),
-                    None | Some(serde_json::Value::Null) => Cow::Borrowed(""),
-                    Some(other) => Cow::Owned(other.to_string()),
+                if text::is_blank(&cell) || common.is_mask(&cell) {
+                    return Ok(Cow::Borrowed(""));
                 }
+                let value = list::json(&cell).ok_or(Unclear::NoJson)?;
+                Cow::Owned(list::text_at(&value, path))
             }
             Source::Between(source, from, to) => {
-                let day = |column: &Option<usize>| {
-                    let cell = column.map_or("", |c| row.cell(c));
-                    date::day(cell, &common.date_rule)
+                let day = |plan: &Option<DayPlan>| match plan {
+                    Some(plan) => plan.day(row, common),
+                    None => Ok(None),
                 };
-                let begun = day(from).is_none_or(|from| from <= common.today);
-                let over = day(to).is_some_and(|to| to < common.today);
+                let text = source.text(row, common, raw)?;
+                if text::is_blank(&text) {
+                    return Ok(text);
+                }
+                let begun = day(from)?.is_none_or(|from| from <= common.today);
+                let over = day(to)?.is_some_and(|to| to < common.today);
                 if begun && !over {
-                    source.text(row, common, raw)?
+                    text
                 } else {
                     Cow::Borrowed("")
                 }
             }
         })
+    }
+
+    /// The days that it hangs on.
+    pub fn days_mut(&mut self) -> Vec<&mut DayPlan> {
+        match self {
+            Source::Between(source, from, to) => {
+                let mut days = source.days_mut();
+                days.extend(from.iter_mut().chain(to.iter_mut()));
+                days
+            }
+            Source::First(sources) | Source::Join(sources, _) => {
+                sources.iter_mut().flat_map(Source::days_mut).collect()
+            }
+            Source::Only(source, _) | Source::Path(source, _) => source.days_mut(),
+            _ => Vec::new(),
+        }
     }
 
     /// All columns that it looks at for its text.
@@ -442,7 +524,7 @@ fn same<'a, C: Cells + ?Sized>(
     columns: &[usize],
     common: &Common,
     raw: bool,
-) -> Result<&'a str, Differ> {
+) -> Result<&'a str, Unclear> {
     let mut found = "";
     for &column in columns {
         let text = common.cell(row, column, raw);
@@ -452,7 +534,7 @@ fn same<'a, C: Cells + ?Sized>(
         if text::is_blank(found) {
             found = text;
         } else if found != text {
-            return Err(Differ);
+            return Err(Unclear::Differ);
         }
     }
     Ok(found)
@@ -475,12 +557,12 @@ impl Common {
 }
 
 /// What has to hold of some columns, all of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Cond {
     pub all: Vec<(Option<usize>, Vec<Word>)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Word {
     Filled,
     Blank,

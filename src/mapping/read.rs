@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::notation::{Wrong, boolean, date, list, number, text, zone};
-use super::plan::{Cells, Common, Differ, FieldPlan, Prep, Read};
+use super::plan::{Cells, Common, FieldPlan, Prep, Read, Unclear};
 use crate::kind::ORDER_STATUSES;
 use crate::preset::shape::has_shape;
 use crate::preset::spec::Lines;
@@ -34,7 +34,7 @@ impl FieldPlan {
         row: &'a C,
         common: &Common,
     ) -> Result<Said<'a>, Wrong> {
-        let text = self.source.text(row, common, self.raw).map_err(differ)?;
+        let text = self.source.text(row, common, self.raw).map_err(unclear)?;
         if text::is_blank(&text) {
             return Ok(Said::Blank);
         }
@@ -107,7 +107,7 @@ impl FieldPlan {
             return Ok(());
         };
         if let (Some(plus), Read::Money(rule)) = (&self.plus, &self.read) {
-            let text = plus.text(row, common, false).map_err(differ)?;
+            let text = plus.text(row, common, false).map_err(unclear)?;
             if !text::is_blank(&text) {
                 let more = number::money(&text, *rule)?;
                 amount = amount.checked_add(more).ok_or_else(overflow)?;
@@ -133,11 +133,15 @@ pub(super) fn overflow() -> Wrong {
     Wrong::new(Code::Number, "a number too large for the API")
 }
 
-fn differ(_: Differ) -> Wrong {
-    Wrong::new(
-        Code::Conflict,
-        "two columns of this name say different things; leave one of them blank, or ignore one",
-    )
+pub(super) fn unclear(unclear: Unclear) -> Wrong {
+    match unclear {
+        Unclear::Differ => Wrong::new(
+            Code::Conflict,
+            "two columns of this name say different things; leave one of them blank, or ignore one",
+        ),
+        Unclear::NoJson => list::no_json("JSON"),
+        Unclear::Day(wrong) => wrong,
+    }
 }
 
 pub(super) fn push_int(out: &mut String, value: i64) {
@@ -160,18 +164,12 @@ impl Prep {
             text = sliced(text, |t| text::without_apostrophe(t, common.apostrophe));
         }
         if let Some(path) = &self.path {
-            text = match list::json(&text)
-                .as_ref()
-                .and_then(|v| list::at_path(v, path))
-            {
-                Some(serde_json::Value::String(found)) => Cow::Owned(found.clone()),
-                None | Some(serde_json::Value::Null) => return Ok(Said::Blank),
-                Some(other) => Cow::Owned(other.to_string()),
-            };
+            let value = list::json(&text).ok_or_else(|| unclear(Unclear::NoJson))?;
+            text = Cow::Owned(list::text_at(&value, path));
         }
         if let Some(between) = &self.take_first {
             text = Cow::Owned(
-                list::texts(&text, between)
+                list::texts(&text, between)?
                     .into_iter()
                     .next()
                     .unwrap_or_default(),
@@ -187,7 +185,8 @@ impl Prep {
         if text::is_blank(&text) || is_word(&self.blanks) {
             return Ok(Said::Blank);
         }
-        if !self.only.is_empty() && !self.only.iter().any(|s| has_shape(text.trim(), s)) {
+        let has_one_of = |shapes: &[String]| shapes.iter().any(|s| has_shape(text.trim(), s));
+        if !self.only.is_empty() && !has_one_of(&self.only) || has_one_of(&self.except) {
             return Ok(Said::Blank);
         }
         if self.code && number::is_scientific(&text) {
@@ -271,14 +270,12 @@ impl Read {
             }
             Read::Date(rule) => return date::push_date(out, text, rule),
             Read::Datetime(rule, local, named_in) => {
-                let named = named_in.map_or("", |column| row.cell(column));
-                let zone = match (named.trim(), zone::named(named)) {
-                    ("", _) => local.clone(),
-                    (_, Some(zone)) => zone,
-                    (_, None) => {
-                        return Err(Wrong::new(Code::Date, "a time zone that nobody knows"));
-                    }
-                };
+                let named = named_in.map_or("", |column| row.cell(column)).trim();
+                if named.is_empty() {
+                    return date::push_datetime(out, text, rule, local);
+                }
+                let zone = zone::named(named)
+                    .ok_or_else(|| Wrong::new(Code::Date, "a time zone that nobody knows"))?;
                 return date::push_datetime(out, text, rule, &zone);
             }
             Read::Status => push_status(out, text)?,
@@ -292,7 +289,12 @@ impl Read {
             },
             Read::Json => match list::json(text) {
                 Some(value) => out.push_str(&value.to_string()),
+                None if list::is_meant_as_json(text) => return Err(unclear(Unclear::NoJson)),
                 None => push_json_str(out, text),
+            },
+            Read::Object => match list::json(text) {
+                Some(value) => out.push_str(&value.to_string()),
+                None => return Err(list::no_json("an object; write it as {\"name\":\"value\"}")),
             },
             Read::Fixed(json) => out.push_str(json),
         }
@@ -323,7 +325,7 @@ fn push_list<C: Cells + ?Sized>(
 ) -> Result<(), Wrong> {
     out.push('[');
     let mut first = true;
-    for part in list::texts(text, between) {
+    for part in list::texts(text, between)? {
         let start = out.len();
         if !first {
             out.push(',');

@@ -18,7 +18,7 @@ use crate::record::Content;
 use crate::reject::Code;
 
 /// What the look-over learnt of other rows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct References {
     plan: Arc<SpecialPlan>,
     /// Woo: a product's code → its ID.
@@ -27,7 +27,7 @@ pub(super) struct References {
     variations: HashMap<String, Variation>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Variation {
     product: String,
     options: Vec<(String, String)>,

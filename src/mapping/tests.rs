@@ -12,6 +12,7 @@ use crate::config::{After, Blank, Folder, Missing, Others};
 use crate::kind::Kind;
 use crate::preset::{Presets, Recognised};
 use crate::record::{Act, Content};
+use crate::reject::Code;
 use crate::table::{Reader, Rows, Settings, survey};
 
 pub(crate) fn folder(kind: Kind) -> Folder {
@@ -886,6 +887,95 @@ fn batches_borders_change_nothing() {
     }
 }
 
+/// Nobody may ask it.
+struct Silent;
+
+impl Lookup for Silent {
+    fn customers_by_email(&self, _: &str) -> Vec<String> {
+        panic!("a customer was asked for")
+    }
+
+    fn skus_by_code(&self, _: &str) -> Vec<String> {
+        panic!("a SKU was asked for")
+    }
+}
+
+/// Each order's day, by a reading of days alone.
+fn days_alone(bytes: &[u8], folder: &Folder) -> Option<Vec<(String, Option<String>)>> {
+    let mut file = Cursor::new(bytes);
+    let known = |cells: &[String]| PRESETS.is_header(folder.kind, cells, &folder.columns);
+    let member = survey(&mut file, &Settings::default(), &known)
+        .ok()?
+        .remove(0);
+    let header = &member.header;
+    let found = PRESETS.recognise(&folder.preset, folder.kind, header, &folder.columns);
+    let Recognised::Taken { preset, .. } = found else {
+        return None;
+    };
+    let place = Place {
+        host_zone: "UTC",
+        today: jiff::civil::date(2026, 11, 25),
+    };
+    let types = MetadataTypes::default();
+    let mut whole = Reading::compile(header, preset, folder, &types, &place).ok()?;
+    if let Some(mut evidence) = whole.evidence() {
+        each_batch(&mut file, &member, 9, |rows| {
+            rows.iter().for_each(|row| evidence.observe(row));
+        });
+        whole.decide(evidence);
+    }
+    let mut reading = whole.afresh_for(&["metadata.created_at"])?;
+    let (mut batch, mut rejects, mut records) = (Batch::default(), Vec::new(), Vec::new());
+    each_batch(&mut file, &member, 9, |rows| {
+        for row in rows.iter() {
+            reading.map(row, &Silent, &mut batch, &mut rejects);
+        }
+    });
+    while (reading.finish(&Silent, &mut batch, &mut rejects)).is_some() {}
+    drain(&mut batch, &mut records);
+    Some(days(&records))
+}
+
+fn days(records: &[(Kind, String, Act, Content)]) -> Vec<(String, Option<String>)> {
+    let orders = records.iter().filter(|(kind, ..)| *kind == Kind::Orders);
+    orders
+        .map(|(_, key, _, content)| {
+            let day = content.get("metadata.created_at").map(str::to_owned);
+            (key.clone(), day)
+        })
+        .collect()
+}
+
+#[test]
+fn days_read_alone_are_those_of_the_orders_and_nobody_is_asked_for_them() {
+    let folder = folder(Kind::Orders);
+    let types = MetadataTypes::default();
+    let mut tried = 0;
+    for dir in ["traps", "connectors", "shops"] {
+        for entry in std::fs::read_dir(samples(dir)).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.is_file() {
+                continue;
+            }
+            let bytes = std::fs::read(&path).unwrap();
+            let Ok(whole) = read_file(&bytes, &folder, &types, &Known::default(), 9) else {
+                continue;
+            };
+            let whole = days(&whole.records);
+            match days_alone(&bytes, &folder) {
+                Some(alone) => {
+                    for order in whole.iter().filter(|(_, day)| day.is_some()) {
+                        assert!(alone.contains(order), "{}: {order:?}", path.display());
+                    }
+                    tried += alone.len();
+                }
+                None => assert!(whole.iter().all(|(_, day)| day.is_none())),
+            }
+        }
+    }
+    assert!(tried > 20, "{tried}");
+}
+
 /// A table's header and rows, written anew.
 struct Written {
     header: Vec<String>,
@@ -1003,123 +1093,246 @@ fn every_sample_reads_the_same_however_it_is_written() {
     assert!(tried > 60, "{tried}");
 }
 
-// ---- the way back of rejects
+// ---- nothing is lost without a word
 
-/// Writes the rejects of a file as intake does, lets `mend` change them, and reads them again.
-fn read_back(folder: &Folder, csv: &str, mend: impl Fn(&mut Vec<String>)) -> (Read, Read) {
+/// A row that cannot be read whole: by which code it is rejected, and in which column.
+#[track_caller]
+fn check_refused(folder: &Folder, csv: &str, code: Code, column: &str) {
     let types = MetadataTypes::default();
-    let first = read_file(csv.as_bytes(), folder, &types, &Known::default(), 9).unwrap();
-    let header: Vec<String> = csv
-        .lines()
-        .next()
-        .unwrap()
-        .split(',')
-        .map(str::to_owned)
+    let read = read_file(csv.as_bytes(), folder, &types, &Known::default(), 9).unwrap();
+    let found: Vec<_> = (read.rejects.iter())
+        .map(|r| (r.code, r.column.as_deref()))
         .collect();
-    let mut out = Vec::new();
-    let trailing = crate::preset::rejects::TRAILING.map(str::to_owned);
-    crate::table::write_row(&mut out, header.iter().chain(&trailing), b',');
-    for reject in &first.rejects {
-        let mut cells = reject.cells.clone();
-        cells.resize(cells.len().max(header.len()), String::new());
-        mend(&mut cells);
-        let surplus = crate::preset::rejects::join_surplus(&cells.split_off(header.len()));
-        cells.extend([
-            surplus,
-            "1".into(),
-            reject.line.to_string(),
-            String::new(),
-            String::new(),
-            String::new(),
-        ]);
-        crate::table::write_row(&mut out, &cells, b',');
-    }
-    let mut file = Cursor::new(&out[..]);
-    let member = survey(&mut file, &Settings::default(), &|_| true)
-        .unwrap()
-        .remove(0);
-    let columns = crate::preset::rejects::rejects_columns(&member.header).unwrap();
-    let place = Place {
-        host_zone: &first.decided.zone,
-        today: jiff::civil::date(2026, 11, 25),
-    };
-    let preset = PRESETS.get(&first.preset).unwrap();
-    let original = &member.header[..columns.original];
-    let mut reading = Reading::compile(original, preset, folder, &types, &place).unwrap();
-    reading.of_rejects(columns);
-    if let Some(mut evidence) = reading.evidence() {
-        each_batch(&mut file, &member, 9, |rows| {
-            rows.iter().for_each(|row| evidence.observe(row));
-        });
-        reading.decide(evidence);
-    }
-    reading.impose(&first.decided);
-    let mut second = Read::default();
-    let mut batch = Batch::default();
-    let mut at = 0;
-    each_batch(&mut file, &member, 9, |rows| {
-        for row in rows.iter() {
-            let cells = &first.rejects[at].cells;
-            at += 1;
-            reading.map_mended(
-                row,
-                cells,
-                &Known::default(),
-                &mut batch,
-                &mut second.rejects,
-            );
-        }
-        drain(&mut batch, &mut second.records);
-    });
-    reading.finish(&Known::default(), &mut batch, &mut second.rejects);
-    drain(&mut batch, &mut second.records);
-    (first, second)
+    assert_eq!(found, [(code, Some(column))], "{csv}\n{:?}", read.records);
 }
 
 #[test]
-fn a_mended_row_is_read_as_its_file_was() {
-    let csv = "source_id,name,birthdate\nC1,=Ann,02/01/2004x\nC2,Bob,31/12/1992\n";
-    let (first, second) = read_back(&folder(Kind::Customers), csv, |cells| {
-        cells[2] = cells[2].replace('x', "");
-    });
-    assert_eq!(first.rejects.len(), 1);
-    // Day first, which this row alone does not say; and the formula is text again.
-    let got = fields(&second.records[0].3);
+fn cells_that_are_meant_as_json_and_are_none_reject_their_row() {
+    let refused = |kind, csv: &str, column: &str| {
+        check_refused(&folder(kind), csv, Code::Encoding, column);
+    };
+    let sku = |cell: &str| {
+        format!(
+            "product_id,sku,source_id,price,attributes\nP,S,S1,1,\"{cell}\"\nP,S,S2,1,\"{{'a':'b'}}\"\n"
+        )
+    };
+    for cell in ["{color:blue}", "{'color':'blue'", "color", "['a']", "[]"] {
+        refused(Kind::Skus, &sku(cell), "attributes");
+    }
+    let product = |cell: &str| format!("source_id,name,price,attributes\nP,N,1,\"{cell}\"\n");
+    for cell in ["['a','b'", "[a,b]", "{'a':'b'}"] {
+        refused(Kind::Products, &product(cell), "attributes");
+    }
+    let traits = "key,external_ids,traits\nk,\"{'user_id':['u1']}\",\"{'name':'Ann'\"\n";
+    refused(Kind::Customers, traits, "traits");
+    let traits = "key,external_ids,traits\nk,\"{'user_id':['u1']}\",\"['Ann']\"\n";
+    refused(Kind::Customers, traits, "traits");
+    let ids = "key,external_ids,traits\nk,\"{user_id:[u1]}\",\"{'name':'Ann'}\"\n";
+    let people = folder(Kind::Customers);
+    check_refused(&people, ids, Code::MissingKey, "external_ids");
+}
+
+#[test]
+fn metadata_of_a_type_is_of_it_or_rejects_its_row() {
+    let ty = |item, list| MetadataType { item, list };
+    let keys = BTreeMap::from([
+        ("box".to_owned(), ty(ItemType::Object, false)),
+        ("boxes".to_owned(), ty(ItemType::Object, true)),
+        ("tags".to_owned(), ty(ItemType::String, true)),
+        ("points".to_owned(), ty(ItemType::Number, true)),
+    ]);
+    let mut types = MetadataTypes::default();
+    types.resources.insert("customer".to_owned(), keys);
+    for (column, cell, code) in [
+        ("box", "{a:1}", Code::Encoding),
+        ("box", "oak", Code::Encoding),
+        ("boxes", "[{'a':1}", Code::Encoding),
+        ("boxes", "oak,elm", Code::Encoding),
+        ("tags", "['a','b'", Code::Encoding),
+        ("tags", "[a,b]", Code::Encoding),
+        ("points", "1,x", Code::Number),
+        ("points", "[1,", Code::Number),
+    ] {
+        let csv = format!("source_id,metadata.{column}\n1,\"{cell}\"\n");
+        let folder = folder(Kind::Customers);
+        let read = read_file(csv.as_bytes(), &folder, &types, &Known::default(), 9).unwrap();
+        let found: Vec<_> = read.rejects.iter().map(|r| r.code).collect();
+        assert_eq!(found, [code], "{csv} {:?}", read.records);
+        assert_eq!(
+            read.rejects[0].column.as_deref(),
+            Some(&*format!("metadata.{column}"))
+        );
+    }
+    let csv = "source_id,metadata.box,metadata.boxes,metadata.tags\n\
+               1,\"{'a':1}\",\"[{'a':1},{'b':2}]\",\"[x] a,b\"\n";
+    let folder = folder(Kind::Customers);
+    let read = read_file(csv.as_bytes(), &folder, &types, &Known::default(), 9).unwrap();
     assert_eq!(
-        json!(got),
-        json!({"name": "=Ann", "birthdate": "2004-01-02"})
+        json!(fields(&read.records[0].3)),
+        json!({
+            "metadata.box": {"a": 1},
+            "metadata.boxes": [{"a": 1}, {"b": 2}],
+            "metadata.tags": ["[x] a", "b"],
+        })
     );
 }
 
 #[test]
-fn a_row_with_surplus_cells_comes_back_once_they_are_put_right() {
-    let csv = "source_id,name,email\nC3,Cy, Coe,cy@example.com\n";
-    let (_, unmended) = read_back(&folder(Kind::Customers), csv, |_| {});
-    assert_eq!(unmended.rejects[0].code, crate::reject::Code::ColumnCount);
-    assert_eq!(unmended.rejects[0].cells.len(), 4);
-    let (_, mended) = read_back(&folder(Kind::Customers), csv, |cells| {
-        *cells = vec!["C3".into(), "Cy, Coe".into(), "cy@example.com".into()];
-    });
-    assert_eq!(mended.records.len(), 1);
+fn a_consent_is_yes_or_no() {
+    let mut of = folder(Kind::Customers);
+    of.columns = vec![("News".into(), "consent.newsletter".into())];
+    check_refused(
+        &of,
+        "source_id,News\n1,maybe\n2,yes\n3,\n",
+        Code::Boolean,
+        "News",
+    );
 }
 
 #[test]
-fn a_key_that_a_spreadsheet_changed_is_refused() {
-    let csv = "source_id,birthdate\n0042,1990-02-31\n";
-    let (_, second) = read_back(&folder(Kind::Customers), csv, |cells| {
-        *cells = vec!["42".into(), "1990-02-28".into()];
-    });
-    assert_eq!(second.rejects[0].code, crate::reject::Code::BadKey);
-    assert_eq!(second.rejects[0].column.as_deref(), Some("source_id"));
+fn items_that_cannot_be_read_reject_their_order() {
+    let order = |items: &str| {
+        format!(
+            "order_id,order_number,billing_email,status,order_total,line_items\n\
+             7,7,a@b.de,completed,5.00,\"{items}\"\n"
+        )
+    };
+    for items in [
+        "Lamp x2",
+        "what:Lamp|many:2",
+        "name:Lamp|quantity:1|total:5.00;",
+    ] {
+        let read = read_file(
+            order(items).as_bytes(),
+            &folder(Kind::Orders),
+            &MetadataTypes::default(),
+            &Known::default(),
+            9,
+        )
+        .unwrap();
+        let whole = items.starts_with("name");
+        assert_eq!(read.rejects.is_empty(), whole, "{items} {:?}", read.rejects);
+        if !whole {
+            let found = (read.rejects[0].code, read.rejects[0].column.as_deref());
+            assert_eq!(found, (Code::Encoding, Some("line_items")));
+        }
+    }
 }
 
 #[test]
-fn a_mended_order_comes_back_whole() {
-    let csv = "source_id,status,item.source_id,item.quantity\nO1,PAID,P1,1\nO1,,P2,many\n";
-    let (_, second) = read_back(&folder(Kind::Orders), csv, |cells| {
-        cells[3] = cells[3].replace("many", "2");
-    });
-    assert_eq!(second.records.len(), 1, "{:?}", second.rejects);
+fn a_fraction_that_came_back_keeps_its_sign() {
+    let csv = "order_id,order_number,billing_email,status,order_total,line_items\n\
+               7,7,a@b.de,completed,5.00,name:Nuts|quantity:-0.5|total:-5.00\n";
+    let read = read_file(
+        csv.as_bytes(),
+        &folder(Kind::Orders),
+        &MetadataTypes::default(),
+        &Known::default(),
+        9,
+    )
+    .unwrap();
+    let order = read.records.iter().find(|(kind, ..)| *kind == Kind::Orders);
+    let items = fields(&order.unwrap().3)["items"].clone();
+    assert_eq!(items[0]["metadata"]["quantity"], json!(-0.5), "{items}");
+}
+
+#[test]
+fn days_of_a_price_are_read_by_their_whole_column() {
+    let csv = |from: [&str; 2]| {
+        format!(
+            "sku,store_view_code,attribute_set_code,product_type,name,price,special_price,special_price_from_date,special_price_to_date\n\
+             A,,Default,simple,A,10.00,8.00,{},\nB,,Default,simple,B,10.00,8.00,{},\n",
+            from[0], from[1]
+        )
+    };
+    let prices = |from: [&str; 2]| {
+        let folder = folder(Kind::Products);
+        let types = MetadataTypes::default();
+        let bytes = csv(from);
+        let read = read_file(bytes.as_bytes(), &folder, &types, &Known::default(), 9).unwrap();
+        let records = read
+            .records
+            .iter()
+            .map(|(_, key, _, content)| format!("{key} {}", content.get("price").unwrap_or("-")));
+        let rejects = (read.rejects.iter()).map(|r| {
+            format!(
+                "{} {}",
+                r.code.name(),
+                r.reason.contains("special_price_from_date")
+            )
+        });
+        records.chain(rejects).collect::<Vec<_>>()
+    };
+    // It is the 25th of November 2026.
+    assert_eq!(prices(["12/01/26", "01/31/26"]), ["A 1000", "B 800"]);
+    assert_eq!(prices(["12/01/26", "31/01/26"]), ["A 800", "B 800"]);
+    assert_eq!(prices(["12/01/26", ""]), ["B 800", "date true"]);
+    assert_eq!(prices(["soon", "2027-01-01"]), ["B 1000", "date true"]);
+}
+
+#[test]
+fn a_birthday_without_its_year_is_kept_in_any_notation() {
+    for (cell, field) in [
+        ("1990-03-05", "birthdate"),
+        ("03-05", "metadata.birthday"),
+        ("March 5", "metadata.birthday"),
+    ] {
+        let csv = format!(
+            "Square Customer ID,First Name,Email Address,Phone Number,Birthday\n1,Ann,a@b.de,,{cell}\n"
+        );
+        let folder = folder(Kind::Customers);
+        let types = MetadataTypes::default();
+        let read = read_file(csv.as_bytes(), &folder, &types, &Known::default(), 9).unwrap();
+        assert_eq!(
+            fields(&read.records[0].3).get(field),
+            Some(&json!(cell)),
+            "{cell}"
+        );
+    }
+}
+
+#[test]
+fn cells_under_no_header_are_told() {
+    let csv = ",source_id,name\n0,1,Ann\n1,2,Bo\n,3,Cy\n";
+    let folder = folder(Kind::Customers);
+    let types = MetadataTypes::default();
+    let read = read_file(csv.as_bytes(), &folder, &types, &Known::default(), 9).unwrap();
+    assert_eq!(read.records.len(), 3);
+    assert!(
+        read.notices.iter().any(|n| n.starts_with("2 cells stand")),
+        "{:?}",
+        read.notices
+    );
+}
+
+#[test]
+fn a_value_of_an_option_without_a_name_rejects_its_row() {
+    let csv = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Price\n\
+               lamp,Lamp,,Red,L-1,5.00\n";
+    check_refused(
+        &folder(Kind::Products),
+        csv,
+        Code::Conflict,
+        "Option1 Value",
+    );
+}
+
+#[test]
+fn a_part_without_a_sign_belongs_to_the_value_before_it() {
+    use super::group::packed_pairs;
+    let pairs = |cell| {
+        packed_pairs(cell).map(|p| {
+            p.into_iter()
+                .map(|(n, v)| format!("{n}:{v}"))
+                .collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(
+        pairs("[S]Color=Red, dark,[S]Size=M"),
+        Some(vec!["Color:Red, dark".into(), "Size:M".into()])
+    );
+    assert_eq!(pairs("Red"), None);
+    assert_eq!(pairs(""), Some(vec![]));
 }
 
 // ---- connectors

@@ -11,7 +11,6 @@ pub mod header;
 mod language;
 pub mod plain;
 mod recognise;
-pub mod rejects;
 pub mod shape;
 pub mod spec;
 

@@ -256,6 +256,8 @@ pub struct Field {
     pub zone: Option<Names>,
     /// Shapes that a cell must have, else it counts as blank.
     pub only: Vec<String>,
+    /// Shapes of cells that count as blank here, since another field has them.
+    pub except: Vec<String>,
     /// If the row has none: the first row of its group that has one.
     pub carry: bool,
     /// Of a group the last row that has one, not the first.

@@ -263,24 +263,8 @@ impl Store {
     }
 
     /// The rejected rows of a file, in the order of member and line; `each` gets one after another.
-    pub fn each_reject(&self, id: i64, mut each: impl FnMut(StoredReject)) -> Result<()> {
-        let c = self.reader()?;
-        let mut statement = c.prepare(
-            "SELECT member, line, column, code, reason, cells FROM reject WHERE file = ?1 ORDER BY member, line, n",
-        )?;
-        let mut rows = statement.query([id])?;
-        while let Some(row) = rows.next()? {
-            let cells: Option<String> = row.get(5)?;
-            each(StoredReject {
-                member: row.get(0)?,
-                line: row.get::<_, i64>(1)? as u64,
-                column: row.get(2)?,
-                code: row.get(3)?,
-                reason: row.get(4)?,
-                cells: from_json(cells.as_deref()),
-            });
-        }
-        Ok(())
+    pub fn each_reject(&self, id: i64, each: impl FnMut(StoredReject)) -> Result<()> {
+        each_reject(&self.reader()?, id, each)
     }
 
     /// All at once; for files with few of them.
@@ -402,6 +386,26 @@ pub fn folder_columns(c: &Connection, folder: &str) -> Result<Option<Vec<String>
         )
         .optional()?;
     Ok(columns.flatten().map(|json| from_json(Some(&json))))
+}
+
+/// The rejected rows of a file, as `Store::each_reject` gives them.
+pub fn each_reject(c: &Connection, id: i64, mut each: impl FnMut(StoredReject)) -> Result<()> {
+    let mut statement = c.prepare(
+    "SELECT member, line, column, code, reason, cells FROM reject WHERE file = ?1 ORDER BY member, line, n",
+)?;
+    let mut rows = statement.query([id])?;
+    while let Some(row) = rows.next()? {
+        let cells: Option<String> = row.get(5)?;
+        each(StoredReject {
+            member: row.get(0)?,
+            line: row.get::<_, i64>(1)? as u64,
+            column: row.get(2)?,
+            code: row.get(3)?,
+            reason: row.get(4)?,
+            cells: from_json(cells.as_deref()),
+        });
+    }
+    Ok(())
 }
 
 /// One row of `files`, on any connection.

@@ -4,11 +4,11 @@
 //! then on.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, params};
 
-use super::edit::Shapes;
+use super::edit::{self, Shapes};
 use super::{Result, Store, meta};
 use crate::kind::Kind;
 use crate::mapping::Lookup;
@@ -19,6 +19,15 @@ const FOUND_MAX: i64 = 2;
 
 /// Codes whose keys are remembered while a file is read, at most: about two megabytes.
 const CODES_MAX: usize = 16_384;
+
+const IS_STORED: &str =
+    "SELECT count(*) FROM record WHERE kind = ?1 AND source_id = ?2 AND gone = 0";
+/// Deleted or not.
+const IS_KNOWN: &str = "SELECT count(*) FROM record WHERE kind = ?1 AND source_id = ?2";
+
+fn hash(text: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(text.as_bytes())
+}
 
 /// The field by which a kind's records are looked up.
 fn field(kind: Kind) -> Option<&'static str> {
@@ -142,8 +151,9 @@ fn each_value(
     Ok(())
 }
 
-/// Answers a mapping's questions on a reading connection of its own. What cannot be read is told as
-/// unknown and kept: `take_error` at the end of the file.
+/// Answers a mapping's questions on a reading connection of its own, each as the store stands just then,
+/// or many of them as it stood at the first (`snapshot`). What cannot be read is told as unknown and
+/// kept: `take_error` at the end of the file.
 pub struct StoreLookup {
     reader: Connection,
     error: RefCell<Option<super::Error>>,
@@ -152,6 +162,44 @@ pub struct StoreLookup {
     codes: RefCell<HashMap<(Kind, String), Vec<String>>>,
     /// Kinds whose index is there: it stays.
     active: Cell<Active>,
+    made: RefCell<Made>,
+}
+
+/// Customers that the orders of the file have made: what an order finds must not hang on how much of the
+/// file the writer has committed by then. The newest of them; the others are committed long since.
+#[derive(Default)]
+struct Made {
+    now: Generation,
+    before: Generation,
+}
+
+#[derive(Default)]
+struct Generation {
+    keys: HashSet<u64>,
+    /// An e-mail's hash → keys.
+    by_email: HashMap<u64, Vec<String>>,
+}
+
+/// Customers of one generation; more than the writer ever has before it.
+const MADE_MAX: usize = 65_536;
+
+impl Made {
+    fn generations(&self) -> [&Generation; 2] {
+        [&self.before, &self.now]
+    }
+
+    fn knows(&self, key: u64) -> bool {
+        (self.generations().iter()).any(|of| of.keys.contains(&key))
+    }
+
+    fn add(&mut self, key: u64, email: u64, name: &str) {
+        if self.now.keys.len() >= MADE_MAX {
+            self.before = std::mem::take(&mut self.now);
+        }
+        self.now.keys.insert(key);
+        let of_email = self.now.by_email.entry(email).or_default();
+        of_email.push(name.to_owned());
+    }
 }
 
 impl StoreLookup {
@@ -161,12 +209,63 @@ impl StoreLookup {
             error: RefCell::new(None),
             codes: RefCell::default(),
             active: Cell::default(),
+            made: RefCell::default(),
         }
     }
 
     /// The first error that a look-up met: what was mapped since is worth nothing.
     pub fn take_error(&self) -> Option<super::Error> {
         self.error.borrow_mut().take()
+    }
+
+    /// Until it is dropped all answers come from one state of the store: a read transaction for each
+    /// question costs more than its answer. To be dropped before a batch is handed to the writer, which
+    /// cannot begin the WAL anew while somebody reads.
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        self.note((self.reader.execute_batch("BEGIN")).map_err(Into::into));
+        Snapshot(self)
+    }
+
+    /// An order of the file makes this customer, if it is not known.
+    pub fn note_made(&self, key: &str, email: &str) {
+        let (mark, email) = (hash(key), hash(&normal(Kind::Customers, email)));
+        if self.made.borrow().knows(mark) || self.count(IS_KNOWN, Kind::Customers, key) {
+            return;
+        }
+        self.made.borrow_mut().add(mark, email, key);
+    }
+
+    /// Whether there is such a record, and not a deleted one.
+    pub fn is_stored(&self, kind: Kind, key: &str) -> bool {
+        self.count(IS_STORED, kind, key)
+    }
+
+    fn count(&self, sql: &str, kind: Kind, key: &str) -> bool {
+        let known = (self.reader).prepare_cached(sql).and_then(|mut statement| {
+            statement.query_row(params![kind.code(), key], |row| row.get::<_, i64>(0))
+        });
+        match known {
+            Ok(known) => known > 0,
+            Err(error) => {
+                self.note(Err(error.into()));
+                false
+            }
+        }
+    }
+
+    fn order_customer(&self, order: &str) -> Result<Option<String>> {
+        let Some(stored) = edit::stored(&self.reader, Kind::Orders, order)? else {
+            return Ok(None);
+        };
+        let content = Shapes::default().content(&self.reader, stored.id)?;
+        let json = content.get("customer.source_id");
+        Ok(json.and_then(|json| serde_json::from_str(json).ok()))
+    }
+
+    fn note(&self, result: Result<()>) {
+        if let Err(error) = result {
+            self.error.borrow_mut().get_or_insert(error);
+        }
     }
 
     fn keys_of_code(&self, kind: Kind, code: &str) -> Vec<String> {
@@ -193,7 +292,7 @@ impl StoreLookup {
     fn keys(&self, kind: Kind, text: &str) -> Vec<String> {
         self.find(kind, &normal(kind, text))
             .unwrap_or_else(|error| {
-                self.error.borrow_mut().get_or_insert(error);
+                self.note(Err(error));
                 Vec::new()
             })
     }
@@ -222,9 +321,40 @@ impl StoreLookup {
     }
 }
 
+/// One state of the store for many questions.
+pub struct Snapshot<'a>(&'a StoreLookup);
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        if !self.0.reader.is_autocommit() {
+            (self.0).note((self.0.reader.execute_batch("COMMIT")).map_err(Into::into));
+        }
+    }
+}
+
 impl Lookup for StoreLookup {
     fn customers_by_email(&self, email: &str) -> Vec<String> {
-        self.keys(Kind::Customers, email)
+        let mut keys = self.keys(Kind::Customers, email);
+        let made = self.made.borrow();
+        if !made.now.keys.is_empty() {
+            let email = hash(&normal(Kind::Customers, email));
+            let generations = made.generations();
+            let of_email = generations.iter().filter_map(|of| of.by_email.get(&email));
+            for key in of_email.flatten() {
+                if !keys.contains(key) {
+                    keys.push(key.clone());
+                }
+            }
+            keys.truncate(FOUND_MAX as usize);
+        }
+        keys
+    }
+
+    fn customer_of_order(&self, key: &str) -> Option<String> {
+        self.order_customer(key).unwrap_or_else(|error| {
+            self.note(Err(error));
+            None
+        })
     }
 
     fn skus_by_code(&self, code: &str) -> Vec<String> {
@@ -236,17 +366,6 @@ impl Lookup for StoreLookup {
     }
 
     fn knows_order(&self, key: &str) -> bool {
-        let known = (self.reader).query_row(
-            "SELECT count(*) FROM record WHERE kind = ?1 AND source_id = ?2 AND gone = 0",
-            params![Kind::Orders.code(), key],
-            |row| row.get::<_, i64>(0),
-        );
-        match known {
-            Ok(known) => known > 0,
-            Err(error) => {
-                self.error.borrow_mut().get_or_insert(error.into());
-                false
-            }
-        }
+        self.is_stored(Kind::Orders, key)
     }
 }

@@ -43,7 +43,8 @@ pub use rusqlite::Connection;
 
 pub use compare::{Compared, Comparer, Outcome, brought};
 pub use counts::{Counts as StoreCounts, PerKind, counts, held_total, parked_total, pending_total};
-pub use files::{Arrival, FileRow, FileState, HOW_TO_ACCEPT, StoredReject, file, folder_columns};
+pub use files::{Arrival, FileRow, FileState, HOW_TO_ACCEPT, StoredReject};
+pub use files::{each_reject, file, folder_columns};
 pub use forget::{Begun as Forgetting, Person};
 pub use history::changes;
 pub use intake::{Begin, Counts, Finish, IntakeSession, Missing};

@@ -107,6 +107,7 @@ impl Compiler<'_> {
                 .then(|| field.split.clone().unwrap_or_else(|| ",".to_owned())),
             lines: field.lines,
             only: field.only.clone(),
+            except: field.except.clone(),
             words: field
                 .words
                 .iter()
@@ -126,6 +127,7 @@ impl Compiler<'_> {
             && prep.take_first.is_none()
             && prep.lines.is_none()
             && prep.only.is_empty()
+            && prep.except.is_empty()
             && prep.words.is_empty()
             && prep.otherwise.is_none()
             && !prep.code
@@ -244,7 +246,7 @@ impl Compiler<'_> {
             ItemType::Boolean => self.read_type(Type::Boolean, source, field, false, None),
             ItemType::Date => self.read_type(Type::Date, source, field, false, None),
             ItemType::Datetime => self.read_type(Type::Datetime, source, field, false, zone_column),
-            ItemType::Object => (Read::Json, None),
+            ItemType::Object => (Read::Object, None),
         };
         if ty.list {
             return (Read::List(between(field), Box::new(read)), doubt);

@@ -2,7 +2,9 @@
 
 use super::source::{all_names, cells};
 use super::{Compiler, Own};
-use crate::mapping::plan::{FieldPlan, ItemCellsPlan, ItemsPlan, OverGroup, Read, Source};
+use crate::mapping::plan::{
+    FieldPlan, ItemCellsPlan, ItemsPlan, OverGroup, Read, RefundPlan, Source,
+};
 use crate::preset::header::{Header, Likeness, NUMBERED_MAX};
 use crate::preset::spec::{Field, ItemCells, Items, Type};
 
@@ -76,7 +78,14 @@ impl Compiler<'_> {
             let Read::Money(rule) = read else {
                 unreachable!("money is read as money")
             };
-            (self.conds(&refund.when), source, rule, doubt)
+            let first = source.columns().first().copied();
+            RefundPlan {
+                when: self.conds(&refund.when),
+                header: first.map(|column| self.names[column].trim().to_owned()),
+                amount: source,
+                rule,
+                doubt,
+            }
         });
         Ok(ItemsPlan {
             cells: cells_plan,

@@ -67,6 +67,7 @@ pub(super) fn compile(
         today: place.today,
         doubts: Vec::new(),
         notices: Vec::new(),
+        nameless: Vec::new(),
         words: Arc::new(boolean::Words {
             yes: spec.true_words.iter().map(|w| w.to_lowercase()).collect(),
             no: spec.false_words.iter().map(|w| w.to_lowercase()).collect(),
@@ -99,6 +100,8 @@ struct Compiler<'a> {
     moved: Vec<bool>,
     doubts: Vec<Doubt>,
     notices: Vec<String>,
+    /// Columns without a header that would be metadata if they had one.
+    nameless: Vec<usize>,
     words: Arc<boolean::Words>,
     /// The header is that of packed items: it has every name that a preset gives, so which one is
     /// filled is seen in each cell.
@@ -153,6 +156,7 @@ impl Compiler<'_> {
             skips_empty: shop || self.spec.footer == Footer::AfterBlankLine,
             strict: self.spec.manner == Manner::Plain,
             one_parent: shop,
+            nameless: std::mem::take(&mut self.nameless),
             uses_today: records
                 .iter()
                 .flat_map(|record| &record.fields)
@@ -199,7 +203,6 @@ impl Compiler<'_> {
             masks: self.spec.masks.clone(),
             apostrophe: self.spec.apostrophe,
             today: self.today,
-            date_rule: self.date_rule(false, false),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Where a text comes from: names of columns → their numbers.
 
 use super::Compiler;
-use crate::mapping::plan::{Cond, Source, Spread, SpreadSource, Word};
+use crate::mapping::plan::{Cond, DayPlan, Source, Spread, SpreadSource, Word};
 use crate::preset::header::{self, NUMBERED_MAX};
 use crate::preset::spec::{Field, Manner, Names, Origin, Record, When};
 
@@ -68,13 +68,8 @@ impl Compiler<'_> {
                 if source.is_nothing() {
                     return source;
                 }
-                let find = |names: &Names| {
-                    self.header
-                        .find_any(names, self.spec.likeness)
-                        .first()
-                        .copied()
-                };
-                Source::Between(Box::new(source), find(begin), find(end))
+                let (begin, end) = (self.day(begin), self.day(end));
+                Source::Between(Box::new(source), begin, end)
             }
             Origin::Path(from, path) => {
                 let source = self.source(from, target, structural);
@@ -88,6 +83,16 @@ impl Compiler<'_> {
                 Source::First(columns.into_iter().map(Source::Cell).collect())
             }
         }
+    }
+
+    fn day(&mut self, names: &Names) -> Option<DayPlan> {
+        let column = *(self.header.find_any(names, self.spec.likeness)).first()?;
+        Some(DayPlan {
+            column,
+            header: self.names[column].trim().to_owned(),
+            rule: self.date_rule(false, false),
+            doubt: self.date_doubt(&Source::Cell(column)),
+        })
     }
 
     pub(super) fn column(&mut self, names: &Names, target: &str, structural: bool) -> Source {
@@ -231,6 +236,7 @@ impl Compiler<'_> {
                 .collect();
             return Some(Spread {
                 prefix: prefix.to_owned(),
+                header: Some(self.names[values[0]].trim().to_owned()),
                 source: if prefix.ends_with('.') {
                     SpreadSource::Options {
                         names,
@@ -250,6 +256,8 @@ impl Compiler<'_> {
         if source.is_nothing() {
             return None;
         }
+        let first = source.columns().first().copied();
+        let header = first.map(|column| self.names[column].trim().to_owned());
         let source = if field.packed {
             SpreadSource::Packed(source)
         } else {
@@ -262,6 +270,7 @@ impl Compiler<'_> {
         };
         Some(Spread {
             prefix: prefix.to_owned(),
+            header,
             source,
         })
     }

@@ -64,6 +64,7 @@ impl Compiler<'_> {
             }
             let key = self.metadata_key(&self.header.names()[column].clone());
             if key.is_empty() {
+                self.nameless.push(column);
                 continue;
             }
             let target = format!("metadata.{key}");

@@ -150,9 +150,19 @@ pub fn hangs_on_order(text: &str) -> bool {
     matches!(parts, Ok(Parts { day: Day::Doubtful { first, second, .. }, .. }) if first != second)
 }
 
-/// The day that a text names, in ISO or any certain notation; for comparing with today.
-pub fn day(text: &str, rule: &DateRule) -> Option<Date> {
-    day_of(parse(text.trim()).ok()?.day, rule).ok()
+/// The day that a text names, for comparing with today. `None`: it says that there is none.
+pub fn day(text: &str, rule: &DateRule) -> Result<Option<Date>, Wrong> {
+    let text = text.trim();
+    if rule.unix
+        && let Some(seconds) = unix_seconds(text)
+    {
+        let at = Timestamp::from_second(seconds).map_err(|_| impossible())?;
+        return Ok(Some(Offset::UTC.to_datetime(at).date()));
+    }
+    if rule.zeros_are_blank && is_zero(text) {
+        return Ok(None);
+    }
+    day_of(parse(text)?.day, rule).map(Some)
 }
 
 fn push_json(out: &mut String, value: impl std::fmt::Display) {

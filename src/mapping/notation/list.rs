@@ -2,22 +2,51 @@
 
 use serde_json::Value;
 
+use super::Wrong;
+use crate::reject::Code;
+
 /// The texts of a list cell: a JSON list, or texts between `between`, each trimmed; one that stands
 /// in quotes keeps what it holds (`"Li-Ning, Ltd",Anta`). Blank ones are dropped.
-pub fn texts(cell: &str, between: &str) -> Vec<String> {
+///
+/// `Err`: it begins as JSON does, and is no list.
+pub fn texts(cell: &str, between: &str) -> Result<Vec<String>, Wrong> {
     let cell = cell.trim();
     if let Some(Value::Array(items)) = json(cell) {
-        return items.into_iter().map(text_of).collect();
+        let said = items.into_iter().filter(|item| !item.is_null());
+        return Ok(said.map(text_of).collect());
+    }
+    if is_meant_as_json(cell) {
+        return Err(no_json("a list; write it as a,b or as [\"a\",\"b\"]"));
     }
     // One pair of quotes that was left around the whole cell (FORMATS.md, Intercom).
     let cell = match cell.strip_prefix('"').and_then(|c| c.strip_suffix('"')) {
         Some(inner) if !inner.contains('"') => inner,
         _ => cell,
     };
-    split(cell, between)
+    Ok(split(cell, between)
         .into_iter()
         .filter(|item| !item.is_empty())
-        .collect()
+        .collect())
+}
+
+/// Whole in brackets or braces, or begun as a list or an object of JSON: no text between commas, which
+/// may begin with a bracket (`[Issue] Upload Slow,sent`).
+pub fn is_meant_as_json(cell: &str) -> bool {
+    let cell = cell.trim();
+    let is_in = |open: char, close: char| cell.starts_with(open) && cell.ends_with(close);
+    let begins = |open: char| {
+        let rest = cell.strip_prefix(open).map(str::trim_start);
+        rest.is_some_and(|rest| rest.starts_with(['"', '\'', '{', '[']))
+    };
+    is_in('[', ']') || is_in('{', '}') || begins('[') || begins('{')
+}
+
+/// `expected`: `a list; write it as …`
+pub fn no_json(expected: &str) -> Wrong {
+    Wrong::new(
+        Code::Encoding,
+        format!("text that cannot be read as {expected} (is a quote or a bracket missing?)"),
+    )
 }
 
 fn text_of(value: Value) -> String {
@@ -95,6 +124,14 @@ fn double_quoted(cell: &str) -> Option<String> {
     (!within).then_some(out)
 }
 
+/// The text at a path; empty where nothing stands.
+pub fn text_at(value: &Value, path: &str) -> String {
+    match at_path(value, path) {
+        None | Some(Value::Null) => String::new(),
+        Some(found) => text_of(found.clone()),
+    }
+}
+
 /// What stands at a path such as `address.city` or `user_id.0` in a JSON value.
 pub fn at_path<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(value, |value, step| match value {
@@ -110,7 +147,23 @@ mod tests {
 
     #[track_caller]
     fn check(cell: &str, expected: &[&str]) {
-        assert_eq!(texts(cell, ","), expected, "{cell}");
+        let texts = texts(cell, ",").unwrap();
+        assert_eq!(texts, expected, "{cell}");
+    }
+
+    #[test]
+    fn what_begins_as_json_and_is_none_is_no_list() {
+        for cell in [
+            r#"["a","b""#,
+            r#"["a" "b"]"#,
+            "[a,b]",
+            "['a',b]",
+            "{color:blue}",
+            r#"{"a":1}"#,
+            r#"[{"a":1}"#,
+        ] {
+            assert_eq!(texts(cell, ",").unwrap_err().code, Code::Encoding, "{cell}");
+        }
     }
 
     #[test]
@@ -119,6 +172,8 @@ mod tests {
         check(r#"["vip","swim"]"#, &["vip", "swim"]);
         check("['vip','swim']", &["vip", "swim"]);
         check("[]", &[]);
+        check(r#"["a",null,1,""]"#, &["a", "1", ""]);
+        check("[x] a,b", &["[x] a", "b"]);
         check(r#""Active""#, &["Active"]);
         check(r#""Li-Ning, Ltd",Anta"#, &["Li-Ning, Ltd", "Anta"]);
         check(

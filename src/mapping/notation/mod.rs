@@ -6,6 +6,7 @@ pub mod boolean;
 pub mod date;
 pub mod list;
 pub mod number;
+pub mod spreadsheet;
 pub mod text;
 pub mod zone;
 

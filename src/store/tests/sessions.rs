@@ -391,6 +391,23 @@ fn look_ups_follow_every_change() {
 }
 
 #[test]
+fn many_look_ups_can_see_one_state_of_the_store() {
+    use crate::mapping::Lookup;
+    let mut t = tried();
+    t.store.prepare_lookup(Kind::Customers).unwrap();
+    let lookup = StoreLookup::new(t.store.reader().unwrap());
+    let snapshot = lookup.snapshot();
+    assert_eq!(lookup.customers_by_email("ann@b.de"), [""; 0]);
+    t.take_in(&[row("1", &[("email", r#""ann@b.de""#)])]);
+    assert_eq!(lookup.customers_by_email("ann@b.de"), [""; 0]);
+    drop(snapshot);
+    assert_eq!(lookup.customers_by_email("ann@b.de"), ["1"]);
+    t.take_in(&[gone("1")]);
+    assert_eq!(lookup.customers_by_email("ann@b.de"), [""; 0]);
+    assert!(lookup.take_error().is_none());
+}
+
+#[test]
 fn a_comparison_says_what_the_intake_then_does() {
     let mut t = tried();
     t.take_in(&[row("1", ANN), row("2", ANN)]);

@@ -1,96 +1,11 @@
-//! Rows of a rejects file that came back: the original's columns without the `_` ones, formulas'
-//! guards taken off, and keys that a spreadsheet has changed known for what they are.
+//! What a spreadsheet makes of a cell by itself: keys that come back as numbers, dates and words.
 
-use super::Line;
-use super::notation::number;
-use super::plan::Cells;
-use crate::preset::rejects::{RejectsColumns, split_surplus};
-use crate::reject::Code;
-use crate::table::{Fault, unguard_formula};
-
-/// One such row, seen as a row of the original.
-pub(super) struct Mended<'a, L> {
-    row: &'a L,
-    columns: RejectsColumns,
-    surplus: Vec<String>,
-    fault: Option<Fault>,
-}
-
-impl<'a, L: Line> Mended<'a, L> {
-    /// `damaged`: the column of a key that only a spreadsheet has changed.
-    pub fn new(
-        row: &'a L,
-        columns: RejectsColumns,
-        damaged: Option<Option<usize>>,
-    ) -> Mended<'a, L> {
-        let surplus = split_surplus(unguard_formula(row.cell(columns.surplus)));
-        let fault = match row.fault() {
-            Some(fault) if fault.code != Code::ColumnCount => Some(fault.clone()),
-            _ if surplus.iter().any(|cell| !cell.trim().is_empty()) => Some(Fault {
-                code: Code::ColumnCount,
-                column: None,
-                reason:
-                    "still more cells than columns; move those of `_surplus` where they belong \
-                         and leave it blank"
-                        .to_owned(),
-            }),
-            _ => damaged.map(|column| Fault {
-                code: Code::BadKey,
-                column,
-                reason:
-                    "the key came back as a spreadsheet changes it; write it as it was (format the \
-                         column as text)"
-                        .to_owned(),
-            }),
-        };
-        Mended {
-            row,
-            columns,
-            surplus,
-            fault,
-        }
-    }
-}
-
-impl<L: Line> Cells for Mended<'_, L> {
-    fn cell(&self, column: usize) -> &str {
-        if column < self.columns.original {
-            return unguard_formula(self.row.cell(column));
-        }
-        let surplus = self.surplus.get(column - self.columns.original);
-        surplus.map_or("", String::as_str)
-    }
-}
-
-impl<L: Line> Line for Mended<'_, L> {
-    fn line(&self) -> u64 {
-        self.row.line()
-    }
-
-    fn fault(&self) -> Option<&Fault> {
-        self.fault.as_ref()
-    }
-
-    fn all(&self) -> Vec<String> {
-        let cells = self.columns.original + self.surplus.len();
-        (0..cells)
-            .map(|column| self.cell(column).to_owned())
-            .collect()
-    }
-
-    fn count(&self) -> usize {
-        self.columns.original
-    }
-
-    fn after_blank_line(&self) -> bool {
-        false
-    }
-}
+use super::number;
 
 /// Whether a text came back changed as a spreadsheet changes it by itself: `0042` → `42`, a long
 /// number → `4.2E+12` or zeros at its end, `10.00` → `10`, `+48…` → `48…`, `3-4` → `03-Apr`,
 /// `true` → `TRUE`. A person's change of a key is another one.
-pub fn spreadsheet_damaged(original: &str, now: &str) -> bool {
+pub fn damaged(original: &str, now: &str) -> bool {
     let (original, now) = (original.trim(), now.trim());
     if original == now || original.is_empty() || now.is_empty() {
         return false;
@@ -119,11 +34,15 @@ pub fn spreadsheet_damaged(original: &str, now: &str) -> bool {
         && Decimal::of(now).is_some_and(|is| was == is || was.cut_to(&is))
 }
 
-/// A number as a spreadsheet shows it: no zeros before it or at its decimals' end.
+/// A number as a spreadsheet shows it: no zeros before it or at its decimals' end, unless a format of
+/// the column shows nothing but zeros there (`42.00`).
 fn is_shortest(text: &str) -> bool {
     let body = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = body.split_once(['.', ',']).unwrap_or((body, "1"));
-    (whole == "0" || !whole.starts_with('0')) && !fraction.ends_with('0') && !fraction.is_empty()
+    let only_zeros = fraction.bytes().all(|b| b == b'0');
+    (whole == "0" || !whole.starts_with('0'))
+        && !fraction.is_empty()
+        && (only_zeros || !fraction.ends_with('0'))
 }
 
 /// Two or three short numbers, or a number and a month, that came back as a date.
@@ -232,8 +151,9 @@ impl Decimal {
                 digits[at] = b'0';
             }
         }
-        let text = String::from_utf8(digits).unwrap_or_default();
-        text.trim_end_matches('0') == other.digits && exponent == other.exponent
+        let last = digits.iter().rposition(|digit| *digit != b'0');
+        digits.truncate(last.map_or(0, |last| last + 1));
+        digits == other.digits.as_bytes() && exponent == other.exponent
     }
 
     /// A spreadsheet keeps fifteen digits and makes the rest zeros.
@@ -253,11 +173,7 @@ mod tests {
 
     #[track_caller]
     fn check(original: &str, now: &str, expected: bool) {
-        assert_eq!(
-            spreadsheet_damaged(original, now),
-            expected,
-            "{original} → {now}"
-        );
+        assert_eq!(damaged(original, now), expected, "{original} → {now}");
     }
 
     #[test]
@@ -274,6 +190,10 @@ mod tests {
         check("2-1", "2026-01-02", true);
         check("true", "TRUE", true);
         check("9999999", "1E+07", true);
+        check("1234567890123456789", "1234567890123460000", true);
+        check("219E01", "2190", true);
+        check("0042", "42.00", true);
+        check("0042", "42,00", true);
     }
 
     #[test]
@@ -286,5 +206,10 @@ mod tests {
         check("abc", "ABC", false);
         check("42", "0042", false);
         check("1-2-3", "ABC-1", false);
+        check("0042", "0042", false);
+        check("A42", "42", false);
+        check("42", "43", false);
+        check("4200000000123", "4.3E+12", false);
+        check("C-1", "C-2", false);
     }
 }
