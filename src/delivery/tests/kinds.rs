@@ -8,11 +8,11 @@ use crate::config::Bulk;
 use crate::kind::Kind;
 use crate::record::Act;
 
-fn product(world: &mut World, key: &str, name: &str) {
+pub(super) fn product(world: &mut World, key: &str, name: &str) {
     world.drop_file(Kind::Products, &[(key, vec![("name", text(name))])]);
 }
 
-fn sku(world: &mut World, key: &str, product: &str, code: &str) {
+pub(super) fn sku(world: &mut World, key: &str, product: &str, code: &str) {
     let fields = vec![("product", text(product)), ("sku", text(code))];
     world.drop_file(Kind::Skus, &[(key, fields)]);
 }

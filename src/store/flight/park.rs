@@ -1,12 +1,15 @@
 //! Parked records and those that wait for their parent; `retry` and `discard`.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::candidate::{Candidate, logged_surely};
+use super::candidate::{Candidate, broken_off, each_gone_sku, logged_surely, product_of_gone};
 use crate::kind::Kind;
 use crate::record::{Fingerprint, Op};
 use crate::store::Result;
 use crate::store::edit::{self, PART_CONSENTS, PART_RECORD, Shapes, Source, Target};
+use crate::store::skus::{self, By};
 use crate::verdict::Refusal;
 
 pub(super) fn product_unknown() -> Refusal {
@@ -133,6 +136,7 @@ pub(super) fn free(
             .collect::<rusqlite::Result<_>>()?;
         for product in deleted {
             skus_went(c, &product, now)?;
+            gone_skus_went(c, &product)?;
         }
     }
     if deletion || !any("SELECT EXISTS(SELECT 1 FROM waiting)")? {
@@ -151,9 +155,20 @@ pub(super) fn free(
             "DELETE FROM waiting WHERE parent_kind = ?1 AND parent = ?2 AND kind = ?3 AND id = ?4",
         )?
         .execute(params![kind.code(), parent, child, id])?;
-        requeue(c, child, PART_RECORD, id, now)?;
+        if !is_gone(c, id)? {
+            requeue(c, child, PART_RECORD, id, now)?;
+        }
     }
     Ok(())
+}
+
+/// What is deleted here has nothing more to tell once its parent comes.
+fn is_gone(c: &Connection, id: i64) -> Result<bool> {
+    Ok(c.prepare_cached(
+        "SELECT EXISTS(SELECT 1 FROM document d JOIN record r ON r.kind = d.kind AND r.source_id = d.source_id
+         WHERE d.id = ?1 AND r.gone)",
+    )?
+    .query_row([id], |row| row.get(0))?)
 }
 
 /// Into the queue, whatever was acknowledged: an order that went without its customer is sent again.
@@ -193,19 +208,68 @@ pub(super) fn skus_went(c: &Connection, product: &str, now: i64) -> Result<()> {
         let mut shapes = Shapes::default();
         // Few documents hold the text at all; only those are read.
         let mut statement = c.prepare_cached(
-            "SELECT d.id FROM record r JOIN document d ON d.id = r.id
+            "SELECT d.id, r.seq, r.acked_seq FROM record r JOIN document d ON d.id = r.id
              WHERE r.kind = ?1 AND r.gone = 0 AND instr(d.vals, ?2) > 0",
         )?;
         let mut rows = statement.query(params![Kind::Skus.code(), json])?;
         while let Some(row) = rows.next()? {
             let id = row.get(0)?;
             if shapes.content(c, id)?.get("product") == Some(&json) {
-                skus.push(id);
+                skus.push((id, row.get(1)?, row.get::<_, Option<i64>>(2)?));
             }
         }
     }
-    for id in skus {
+    for (id, seq, acked_seq) in skus {
+        // A deletion of its own was done with the product's.
+        if let Some((deleted, _)) = broken_off(c, Kind::Skus, id, seq, acked_seq.unwrap_or(0))?
+            && !is_unknown(c, id)?
+        {
+            c.prepare_cached(
+                "UPDATE record SET acked_seq = ?2
+                 WHERE (kind, source_id) = (SELECT kind, source_id FROM document WHERE id = ?1)",
+            )?
+            .execute([id, deleted])?;
+        }
         requeue(c, Kind::Skus.code(), PART_RECORD, id, now)?;
+    }
+    Ok(())
+}
+
+/// Whether an unanswered call may still bring it to the remote.
+fn is_unknown(c: &Connection, id: i64) -> Result<bool> {
+    Ok(c.prepare_cached(
+        "SELECT EXISTS(SELECT 1 FROM flight f JOIN flight_item i ON i.flight = f.id
+         WHERE f.state = 'unknown' AND i.id = ?1)",
+    )?
+    .query_row([id], |row| row.get(0))?)
+}
+
+/// The same of those that are deleted here: nothing of them is left to tell. One that an unanswered call
+/// may still bring to the remote is told all the same, in time.
+fn gone_skus_went(c: &Connection, product: &str) -> Result<()> {
+    let mut skus = Vec::new();
+    each_gone_sku(c, false, &mut |id, seq, acked_seq| {
+        if product_of_gone(c, id, seq, acked_seq)?.as_deref() == Some(product) {
+            skus.push(id);
+        }
+        Ok(false)
+    })?;
+    for id in skus {
+        if is_unknown(c, id)? {
+            continue;
+        }
+        c.prepare_cached(
+            "UPDATE record SET acked = fingerprint, acked_seq = seq
+             WHERE (kind, source_id) = (SELECT kind, source_id FROM document WHERE id = ?1)",
+        )?
+        .execute([id])?;
+        for statement in [
+            "UPDATE document SET remote_id = NULL WHERE id = ?1",
+            "DELETE FROM pending WHERE kind = 2 AND part = 0 AND id = ?1",
+            "DELETE FROM parked WHERE kind = 2 AND part = 0 AND id = ?1",
+        ] {
+            c.prepare_cached(statement)?.execute([id])?;
+        }
     }
     Ok(())
 }
@@ -269,7 +333,7 @@ pub fn retry(c: &Connection, selection: &Selection, now: i64) -> Result<u64> {
 pub struct Discarded {
     /// Set back to what the remote acknowledged.
     pub set_back: u64,
-    /// Deleted here: the remote never acknowledged them.
+    /// Deleted here: the remote never acknowledged them, or they are SKUs of such a product.
     pub deleted: u64,
 }
 
@@ -283,6 +347,8 @@ pub fn discard(
 ) -> Result<Discarded> {
     let mut discarded = Discarded::default();
     let mut shapes = Shapes::default();
+    let first_seq = edit::next_seq(c)?;
+    let (mut products, mut skus) = (HashSet::new(), HashSet::new());
     for parts in selected(c, selection)? {
         if parts.part == PART_CONSENTS {
             discarded.set_back += 1;
@@ -298,11 +364,28 @@ pub fn discard(
             .flatten();
         match acked_seq {
             Some(_) => discarded.set_back += 1,
-            None => discarded.deleted += 1,
+            None => {
+                discarded.deleted += 1;
+                match parts.kind {
+                    Kind::Products => drop(products.insert(parts.key.clone())),
+                    Kind::Skus => drop(skus.insert(parts.key.clone())),
+                    Kind::Customers | Kind::Orders => {}
+                }
+            }
         }
         if !dry_run {
             discard_record(c, &mut shapes, &parts, acked_seq, now)?;
         }
+    }
+    if !products.is_empty() {
+        discarded.deleted += match dry_run {
+            true => {
+                let is_one = &mut |product: &str| products.contains(product);
+                let is_counted = &mut |sku: &str| skus.contains(sku);
+                skus::count_of(c, is_one, is_counted)?
+            }
+            false => skus::delete_along(c, By::Command { first_seq }, now)?,
+        };
     }
     Ok(discarded)
 }
