@@ -171,7 +171,7 @@ impl Applier {
             first_seq,
             counts,
             skipped: 0,
-            deleted_products: resumed && kind == Kind::Products,
+            deleted_products: resumed && matches!(kind, Kind::Products | Kind::Skus),
             shapes: Shapes::default(),
             known_shapes: HashMap::new(),
             expect_new: true,

@@ -155,8 +155,8 @@ fn begin(c: &Connection, begin: &Begin) -> Result<Applier> {
 
 /// What an earlier reading of this file did, before a crash cut it off: drawn from what stands there.
 fn counted(c: &Connection, file: i64, kind: Kind, first_seq: i64) -> Result<Counts> {
-    // Customers of an orders file are no records of it, and SKUs that went with their products neither.
-    let own = "d.kind = ?3";
+    // Customers of an orders file are no records of it.
+    let own = "(?3 <> 4 OR d.kind = 4)";
     let new: i64 = c.query_row(
         &format!("SELECT count(*) FROM document d WHERE d.id >= ?1 AND d.file = ?2 AND {own}"),
         params![first_seq, file, kind.code()],
@@ -169,10 +169,12 @@ fn counted(c: &Connection, file: i64, kind: Kind, first_seq: i64) -> Result<Coun
     let mut statement = c.prepare(&format!(
         "SELECT op, count(*) FROM (
            SELECT ch.op AS op, min(ch.seq) FROM change ch JOIN document d ON d.id = ch.record
-           WHERE ch.seq >= ?1 AND ch.file = ?2 AND ch.record < ?1 AND {own} GROUP BY ch.record)
+           WHERE ch.seq >= ?1 AND ch.file = ?2 AND ch.record < ?1 AND ch.line < ?4 AND {own}
+           GROUP BY ch.record)
          GROUP BY op"
     ))?;
-    let mut rows = statement.query(params![first_seq, file, kind.code()])?;
+    // Nor are SKUs that went with their products.
+    let mut rows = statement.query(params![first_seq, file, kind.code(), skus::ALONG])?;
     while let Some(row) = rows.next()? {
         use crate::record::Op;
         let n = row.get::<_, i64>(1)? as u64;
@@ -291,7 +293,7 @@ impl IntakeSession {
     /// Takes `present`, if what it misses is deleted by then.
     fn delete_skus_along(&self, present: &mut Option<Present>, now: i64) -> Result<()> {
         let lock = || self.applier.lock().unwrap_or_else(PoisonError::into_inner);
-        if lock().kind != Kind::Products {
+        if !matches!(lock().kind, Kind::Products | Kind::Skus) {
             return Ok(());
         }
         self.settle()?;

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::edit::{self, Shapes, Source, Target};
 use super::files::damaged;
@@ -22,6 +22,10 @@ const READ_MAX: usize = 65_536;
 
 /// Products of which it is remembered whether they were deleted.
 const PRODUCTS_MAX: usize = 4_096;
+
+/// In the line of a change by a file: no row said so, a SKU went with the product of that line. Above all
+/// lines, so that a file that is read again after a crash lets none of its rows bring the SKU back.
+pub(super) const ALONG: i64 = 1 << 62;
 
 /// What deleted the products.
 #[derive(Clone, Copy, Debug)]
@@ -47,9 +51,10 @@ impl By {
             return Ok(None);
         };
         let line = edit::newest_line(c, &stored)?;
-        let is_by = match self {
-            By::Revert { file } => line == -file,
-            By::File { .. } | By::Command { .. } => true,
+        let (is_by, line) = match self {
+            By::Revert { file } => (line == -file, line),
+            By::File { .. } => (true, line | ALONG),
+            By::Command { .. } => (true, line),
         };
         let source = Source {
             file: by,
@@ -209,14 +214,8 @@ fn delete(c: &Connection, by: By, keys: &[String], now: i64) -> Result<u64> {
 
 /// How many SKUs a file has deleted with their products.
 pub(super) fn deleted_by(c: &Connection, file: i64, first_seq: i64) -> Result<u64> {
-    let count: Option<i64> = c
-        .prepare_cached(
-            "SELECT count(*) FROM change ch JOIN document d ON d.id = ch.record
-             WHERE ch.seq >= ?2 AND ch.file = ?1 AND d.kind = ?3",
-        )?
-        .query_row(params![file, first_seq, Kind::Skus.code()], |row| {
-            row.get(0)
-        })
-        .optional()?;
-    Ok(count.unwrap_or(0) as u64)
+    let count: i64 = c
+        .prepare_cached("SELECT count(*) FROM change WHERE seq >= ?2 AND file = ?1 AND line >= ?3")?
+        .query_row([file, first_seq, ALONG], |row| row.get(0))?;
+    Ok(count as u64)
 }

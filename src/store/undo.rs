@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::edit::{self, PART_RECORD, Shapes, Source, Stored, Target};
-use super::files::{FileState, damaged};
+use super::files::{FileRow, FileState, damaged};
 use super::skus::{self, By};
 use super::{Error, Result, Store, files, lookup, tally};
 use crate::kind::Kind;
@@ -114,7 +114,8 @@ impl Store {
             }
             return Ok(sum);
         }
-        if !products.is_empty() || self.file(file)?.is_some_and(|f| f.kind == Kind::Products) {
+        let of_products = |row: FileRow| matches!(row.kind, Kind::Products | Kind::Skus);
+        if self.file(file)?.is_some_and(of_products) {
             sum.deleted += self.delete_skus_along(By::Revert { file }, now)?;
         }
         self.write(move |c| {

@@ -578,6 +578,36 @@ async fn ten_thousand_new_skus_with_a_thousand_new_products_take_ten_calls_that_
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_skus_of_few_products_go_by_csv() {
+    for known in [false, true] {
+        for products in [1, 2, 5] {
+            let mut world = World::new();
+            let keys: Vec<_> = (1..=500).map(|i| format!("S{i}")).collect();
+            let skus: Vec<_> = (keys.iter().enumerate())
+                .map(|(i, key)| {
+                    let product = format!("P{}", i % products + 1);
+                    (
+                        key.as_str(),
+                        vec![("product", text(&product)), ("sku", text(key))],
+                    )
+                })
+                .collect();
+            for i in 1..=products {
+                product(&mut world, &format!("P{i}"), "Tea");
+            }
+            if known {
+                world.sync(600).await;
+            }
+            world.drop_file(Kind::Skus, &skus);
+            assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+            let writes = world.writes();
+            assert_eq!(writes.len(), products + 2, "{products} {known} {writes:?}");
+            assert_eq!(world.remote.lock().unwrap().count("skus"), 500);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn skus_that_the_remote_has_go_singly() {
     let mut world = World::new();
     many_skus(&mut world, 100);

@@ -77,6 +77,48 @@ fn a_full_list_that_lacks_a_product_deletes_its_skus() {
     };
     assert_eq!(session.finish(full).unwrap().deleted, 1);
     check(&t, "P2 S3");
+    let trace = trace(&t.store.reader().unwrap(), Kind::Skus, "S1").unwrap();
+    let change = trace.unwrap().changes.pop().unwrap();
+    assert_eq!(
+        (change.op, change.file, change.line),
+        (Op::Deleted, Some(file), None)
+    );
+}
+
+/// Rows of products and SKUs from one file.
+fn mixed(t: &Tried, file: i64, products: &[Row<'_>], skus: &[Row<'_>]) -> IntakeSession {
+    let mut session = t.begin(file).unwrap();
+    for (kind, rows, line) in [(Kind::Skus, skus, 2), (Kind::Products, products, 20)] {
+        session
+            .apply(batch(kind, rows, line), vec![], "", 1)
+            .unwrap();
+    }
+    session
+}
+
+#[test]
+fn a_file_of_both_kinds_that_is_read_again_after_a_kill_ends_the_same() {
+    for killed in [false, true] {
+        let (mut t, _) = stocked();
+        let file = t.arrive("products", Kind::Products);
+        let skus = [row("S1", &[("sku", r#""y""#)]), sku("S4", r#""P1""#)];
+        if killed {
+            let session = mixed(&t, file, &[gone("P1")], &skus);
+            session.settle().unwrap();
+            let by = By::File { file, first_seq: 1 };
+            let went = t.store.write(move |c| delete_some(c, by, "", 9));
+            assert_eq!(went.unwrap().0, 3);
+        }
+        let session = mixed(&t, file, &[gone("P1")], &skus);
+        let counts = session.finish(end(3)).unwrap();
+        assert_eq!((counts.new, counts.changed, counts.deleted), (1, 1, 1));
+        check(&t, "P2 S3");
+        let row = t.store.file(file).unwrap().unwrap();
+        assert_eq!(row.notices, ["3 SKUs were deleted with their products"]);
+        let reader = t.store.reader().unwrap();
+        let changes = trace(&reader, Kind::Skus, "S1").unwrap().unwrap().changes;
+        assert_eq!(changes.len(), 3, "killed: {killed}");
+    }
 }
 
 #[test]
