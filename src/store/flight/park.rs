@@ -4,8 +4,11 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::candidate::{Candidate, broken_off, each_gone_sku, logged_surely, product_of_gone};
+use super::candidate::{
+    Candidate, broken_off, each_gone_sku, kind_of, logged_surely, parent, product_of_gone,
+};
 use crate::kind::Kind;
+use crate::plan::Parent;
 use crate::record::{Fingerprint, Op};
 use crate::store::Result;
 use crate::store::edit::{self, PART_CONSENTS, PART_RECORD, Shapes, Source, Target};
@@ -100,6 +103,54 @@ pub(super) fn wait_for_customer(c: &Connection, candidate: &Candidate) -> Result
     }
 }
 
+/// An order that the remote has, as far as was seen, while its customer is parked: it may have gone
+/// without it.
+pub(in crate::store) fn wait_for_parked_customer(c: &Connection, order: i64) -> Result<()> {
+    let content = Shapes::default().content(c, order)?;
+    let customer: Option<String> = content
+        .get("customer.source_id")
+        .and_then(|json| serde_json::from_str(json).ok());
+    match customer {
+        Some(customer) if parent(c, Kind::Customers, &customer)?.0 == Parent::Parked => {
+            wait(c, Kind::Customers, &customer, Kind::Orders, order)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Sets free what waits for a parent that is there by now, without a flight having told it.
+pub(in crate::store) fn free_of_present(c: &Connection, now: i64) -> Result<()> {
+    let mut statement = c.prepare("SELECT parent_kind, parent, kind, id FROM waiting")?;
+    let waiting: Vec<(i64, String, i64, i64)> = statement
+        .query_map([], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    for (parent_kind, key, kind, id) in waiting {
+        if parent(c, kind_of(parent_kind)?, &key)?.0 == Parent::There {
+            set_free(c, (parent_kind, &key), (kind, id), now)?;
+        }
+    }
+    Ok(())
+}
+
+/// It goes (again), now that its parent is there.
+fn set_free(
+    c: &Connection,
+    (parent_kind, parent): (i64, &str),
+    (kind, id): (i64, i64),
+    now: i64,
+) -> Result<()> {
+    c.prepare_cached(
+        "DELETE FROM waiting WHERE parent_kind = ?1 AND parent = ?2 AND kind = ?3 AND id = ?4",
+    )?
+    .execute(params![parent_kind, parent, kind, id])?;
+    match is_gone(c, id)? {
+        true => Ok(()),
+        false => requeue(c, kind, PART_RECORD, id, now),
+    }
+}
+
 fn wait(c: &Connection, parent_kind: Kind, parent: &str, kind: Kind, id: i64) -> Result<()> {
     c.prepare_cached(
         "INSERT OR IGNORE INTO waiting (parent_kind, parent, kind, id) VALUES (?1, ?2, ?3, ?4)",
@@ -151,13 +202,7 @@ pub(super) fn free(
         .query_map([flight], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (child, id, parent) in freed {
-        c.prepare_cached(
-            "DELETE FROM waiting WHERE parent_kind = ?1 AND parent = ?2 AND kind = ?3 AND id = ?4",
-        )?
-        .execute(params![kind.code(), parent, child, id])?;
-        if !is_gone(c, id)? {
-            requeue(c, child, PART_RECORD, id, now)?;
-        }
+        set_free(c, (kind.code(), &parent), (child, id), now)?;
     }
     Ok(())
 }
