@@ -29,6 +29,8 @@ pub struct Known {
     /// Of the batch that was looked at last: each row's hash and key's hash.
     hashes: Vec<Option<(RowHash, u64)>>,
     spared: Vec<bool>,
+    /// Spared, and counted as unchanged.
+    counted: Vec<bool>,
     /// Records that were told unchanged, and of which another row of the same batch is read.
     taken_back: u64,
 }
@@ -49,6 +51,7 @@ impl Known {
             is_over: false,
             hashes: Vec::new(),
             spared: Vec::new(),
+            counted: Vec::new(),
             taken_back: 0,
         }
     }
@@ -63,6 +66,8 @@ impl Known {
         self.hashes.clear();
         self.spared.clear();
         self.spared.resize(rows.len(), false);
+        self.counted.clear();
+        self.counted.resize(rows.len(), false);
         let rows: Vec<Row<'_>> = rows.iter().collect();
         let mut keys: Vec<(usize, Cow<'_, str>, RowHash)> = Vec::with_capacity(rows.len());
         for (n, row) in rows.iter().enumerate() {
@@ -89,8 +94,9 @@ impl Known {
             .collect();
         let mut unchanged = Vec::new();
         self.rows.unchanged(&asked, &mut unchanged)?;
-        for ((n, ..), unchanged) in keys.iter().zip(unchanged) {
+        for (asked, ((n, ..), unchanged)) in keys.iter().zip(unchanged).enumerate() {
             self.spared[*n] = unchanged;
+            self.counted[*n] = unchanged && !self.rows.is_ours(asked);
         }
         self.respect_order();
         Ok(())
@@ -130,13 +136,16 @@ impl Known {
         }
         let mut read: HashSet<u64> = HashSet::new();
         let mut taken_back: HashSet<u64> = HashSet::new();
-        for (spared, hashes) in self.spared.iter_mut().zip(&self.hashes) {
+        for (n, hashes) in self.hashes.iter().enumerate() {
             let Some((_, short)) = hashes else { continue };
+            let spared = &mut self.spared[n];
             if !*spared {
                 read.insert(*short);
             } else if read.contains(short) {
                 *spared = false;
-                taken_back.insert(*short);
+                if self.counted[n] {
+                    taken_back.insert(*short);
+                }
             }
         }
         self.taken_back += taken_back.len() as u64;

@@ -1143,6 +1143,21 @@ fn killed_at_any_batch_the_end_is_the_same() {
 }
 
 #[test]
+fn a_key_that_stands_twice_counts_once_after_a_kill_too() {
+    let mut text = String::from("source_id,name\n00000,first\n");
+    for n in 0..9_000 {
+        text.push_str(&format!("{n:05},n{n}\n"));
+    }
+    let mut stage = Stage::new(|_| {});
+    stage.drop("a.csv", &text);
+    assert!(die_at(&mut stage, 1));
+    stage.restart();
+    stage.work();
+    let row = stage.newest();
+    assert_eq!((row.new, row.unchanged), (9_000, 0));
+}
+
+#[test]
 fn a_file_that_kills_the_process_three_times_is_set_aside() {
     let mut text = String::from("source_id,name\n");
     for n in 0..9_000 {

@@ -300,10 +300,10 @@ mod tests {
     #[test]
     fn many_new_skus_go_by_csv() {
         let one = ("POST /v1/products/{id}/skus", 1);
-        skus(Bulk::Auto, 50, &[("POST /v1/products/{id}/skus", 51)]);
+        skus(Bulk::Auto, 20, &[("POST /v1/products/{id}/skus", 21)]);
         skus(
             Bulk::Auto,
-            51,
+            21,
             &[("POST /v1/exports", 1), one, ("POST /v1/skus/importCSV", 1)],
         );
         skus(

@@ -31,8 +31,10 @@ pub const SINGLES_IN_AIR_MAX: usize = 8;
 pub const JOBS_OPEN_MAX: usize = 8;
 
 /// Up to so many new SKUs go by single calls: before any goes by CSV the remote is asked which it has,
-/// which takes some ten calls together with the questions for the job, and a download.
-pub const SKUS_SINGLE_MAX: usize = 50;
+/// which takes five calls together with the questions for the job where the remote is quick, some ten
+/// where it is not, and a download of keys. It is the number of SKUs that counts, not that of their products:
+/// a key is one over the whole catalogue, so that a product's own list would not prove that none has it.
+pub const SKUS_SINGLE_MAX: usize = 20;
 
 /// How records of a kind are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

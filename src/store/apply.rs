@@ -121,6 +121,8 @@ pub(super) struct Applier {
     pub counts: Counts,
     /// Rows of forgotten keys.
     pub skipped: u64,
+    /// It may have deleted products, whose SKUs go with them.
+    pub deleted_products: bool,
     /// An earlier reading was cut off: of the records that it changed, the rows up to the newest
     /// change's line were applied already, and are passed over. So a key that stands several times
     /// in the file goes through the same changes as in an uncut reading.
@@ -169,6 +171,7 @@ impl Applier {
             first_seq,
             counts,
             skipped: 0,
+            deleted_products: resumed && matches!(kind, Kind::Products | Kind::Skus),
             shapes: Shapes::default(),
             known_shapes: HashMap::new(),
             expect_new: true,
@@ -542,6 +545,7 @@ impl Applier {
         seq: i64,
     ) -> Result<()> {
         debug_assert_ne!(stored.fingerprint, GONE);
+        self.deleted_products |= kind == Kind::Products;
         let old = self.shapes.content(c, stored.id)?;
         let target = Target { kind, key, stored };
         let op = edit::change(c, &mut self.shapes, target, &old, None, source, seq)?;

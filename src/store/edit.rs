@@ -427,6 +427,10 @@ fn requeue_part(
         .execute(params![kind.code(), part, id])?;
         c.prepare_cached("UPDATE pending SET file = ?4 WHERE kind = ?1 AND part = ?2 AND id = ?3")?
             .execute(params![kind.code(), part, id, source.file])?;
+        if settled && source.file == 0 {
+            c.prepare_cached("DELETE FROM parked WHERE kind = ?1 AND part = ?2 AND id = ?3")?
+                .execute(params![kind.code(), part, id])?;
+        }
         return Ok(());
     }
     c.prepare_cached(

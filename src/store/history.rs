@@ -232,7 +232,7 @@ fn row(c: &Connection, names: &mut Names, entry: Entry, fields: Patch) -> Result
         file: by_file.then_some(entry.file),
         name: names.of(c, entry.file)?,
         // Line 0: by the file as a whole (a full list's deletions).
-        line: (by_file && entry.line > 0).then_some(shown_line(entry.line) as u64),
+        line: (by_file && shown_line(entry.line) > 0).then_some(shown_line(entry.line) as u64),
         at: entry.at,
         fields,
     })

@@ -15,6 +15,7 @@ use super::files::{self, FileState, damaged, to_json};
 use super::forget;
 use super::known::OfFile;
 use super::present::Present;
+use super::skus::{self, By};
 use super::writer::{Fate, Volume};
 use super::{Error, KnownRows, Result, Store};
 use crate::kind::Kind;
@@ -168,10 +169,12 @@ fn counted(c: &Connection, file: i64, kind: Kind, first_seq: i64) -> Result<Coun
     let mut statement = c.prepare(&format!(
         "SELECT op, count(*) FROM (
            SELECT ch.op AS op, min(ch.seq) FROM change ch JOIN document d ON d.id = ch.record
-           WHERE ch.seq >= ?1 AND ch.file = ?2 AND ch.record < ?1 AND {own} GROUP BY ch.record)
+           WHERE ch.seq >= ?1 AND ch.file = ?2 AND ch.record < ?1 AND ch.line < ?4 AND {own}
+           GROUP BY ch.record)
          GROUP BY op"
     ))?;
-    let mut rows = statement.query(params![first_seq, file, kind.code()])?;
+    // Nor are SKUs that went with their products.
+    let mut rows = statement.query(params![first_seq, file, kind.code(), skus::ALONG])?;
     while let Some(row) = rows.next()? {
         use crate::record::Op;
         let n = row.get::<_, i64>(1)? as u64;
@@ -268,13 +271,15 @@ impl IntakeSession {
         present.compare(&self.store.reader()?, self.of.folder)
     }
 
-    /// One transaction: state `stored`, counts, hash, deletions of a full list.
+    /// One transaction: state `stored`, counts, hash, deletions of a full list. Before it go SKUs whose
+    /// products the file deleted, in transactions of their own: nothing is sent of a file that is being read.
     pub fn finish(mut self, finish: Finish) -> Result<Counts> {
         if finish.delete_missing {
             self.settle()?;
             self.missing_count()?;
         }
-        let present = self.present.take().filter(|_| finish.delete_missing);
+        let mut present = self.present.take().filter(|_| finish.delete_missing);
+        self.delete_skus_along(&mut present, finish.now)?;
         let decided = self.decided.take();
         let (applier, fate) = (self.applier.clone(), self.fate.clone());
         self.store.write(move |c| {
@@ -283,6 +288,30 @@ impl IntakeSession {
             let mut applier = applier.lock().unwrap_or_else(PoisonError::into_inner);
             self::finish(c, &mut applier, present.as_ref(), decided, &finish)
         })
+    }
+
+    /// Takes `present`, if what it misses is deleted by then.
+    fn delete_skus_along(&self, present: &mut Option<Present>, now: i64) -> Result<()> {
+        let lock = || self.applier.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(lock().kind, Kind::Products | Kind::Skus) {
+            return Ok(());
+        }
+        self.settle()?;
+        if let Some(present) = present.take() {
+            let applier = self.applier.clone();
+            self.store.write(move |c| {
+                let mut applier = applier.lock().unwrap_or_else(PoisonError::into_inner);
+                delete_missing(c, &mut applier, &present, now)
+            })?;
+        }
+        if lock().deleted_products {
+            let OfFile {
+                file, first_seq, ..
+            } = self.of;
+            let by = By::File { file, first_seq };
+            self.store.delete_skus_along(by, now)?;
+        }
+        Ok(())
     }
 
     /// Undoes what the file changed, and gives it this state. Records that it created and that no
@@ -319,7 +348,15 @@ fn finish(
     edit::settle_parked(c, applier.file, applier.first_seq)?;
     let mut counts = applier.counts;
     counts.unchanged += finish.unchanged;
-    let notices = (!finish.notices.is_empty()).then(|| to_json(&finish.notices));
+    let mut notices = finish.notices.clone();
+    if applier.deleted_products {
+        notices.extend(went_along(skus::deleted_by(
+            c,
+            applier.file,
+            applier.first_seq,
+        )?));
+    }
+    let notices = (!notices.is_empty()).then(|| to_json(&notices));
     c.execute(
         "UPDATE file SET state = 'stored', reason = NULL, rows = ?2, new = ?3, changed = ?4,
            unchanged = ?5, deleted = ?6, rejected = ?7, skipped = ?8, notices = ?9, hash = ?10,
@@ -344,6 +381,14 @@ fn finish(
         ],
     )?;
     Ok(counts)
+}
+
+fn went_along(skus: u64) -> Option<String> {
+    match skus {
+        0 => None,
+        1 => Some("1 SKU was deleted with its product".to_owned()),
+        n => Some(format!("{n} SKUs were deleted with their products")),
+    }
 }
 
 fn delete_missing(

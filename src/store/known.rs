@@ -24,6 +24,8 @@ pub struct KnownRows {
     /// way. `None`: hashes alone decide.
     file: Option<OfFile>,
     spared: u64,
+    /// Of the rows of the last call: what this file itself made, so that it is not in `spared`.
+    ours: Vec<bool>,
     /// Calls for which walking is not tried.
     ask: u32,
 }
@@ -43,6 +45,7 @@ impl KnownRows {
             kind,
             file: None,
             spared: 0,
+            ours: Vec::new(),
             ask: 0,
         }
     }
@@ -60,6 +63,8 @@ impl KnownRows {
     pub fn unchanged(&mut self, rows: &[(&str, RowHash)], out: &mut Vec<bool>) -> Result<()> {
         out.clear();
         out.resize(rows.len(), false);
+        self.ours.clear();
+        self.ours.resize(rows.len(), false);
         if rows.is_empty() {
             return Ok(());
         }
@@ -73,6 +78,12 @@ impl KnownRows {
     /// those that an earlier reading of this file had changed: `Finish::unchanged`.
     pub fn spared(&self) -> u64 {
         self.spared
+    }
+
+    /// Whether the n-th row of the last call is of a record that an earlier reading of this file had made
+    /// what it is.
+    pub fn is_ours(&self, n: usize) -> bool {
+        self.ours[n]
     }
 
     fn look(&mut self, rows: &[(&str, RowHash)], out: &mut [bool]) -> Result<()> {
@@ -115,6 +126,7 @@ impl KnownRows {
             let mut first = true;
             while n < rows.len() && rows[at(n)].0 == key {
                 let ours = judge(row, self.file, &rows[at(n)].1, &mut out[at(n)])?;
+                self.ours[at(n)] = ours;
                 spared += u64::from(out[at(n)] && first && !ours);
                 first &= !out[at(n)];
                 n += 1;
@@ -149,6 +161,7 @@ impl KnownRows {
                 })
                 .optional()?
                 .unwrap_or(false);
+            self.ours[at(n)] = ours;
             self.spared += u64::from(*known && !ours && before != Some(*key));
             if *known {
                 before = Some(*key);

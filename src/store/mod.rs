@@ -23,6 +23,7 @@ pub mod meta;
 mod present;
 mod rebind;
 mod scratch;
+mod skus;
 pub mod status;
 mod tally;
 pub mod thin;

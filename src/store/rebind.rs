@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::flight::park;
 use super::{Result, Store, backup, meta};
 use crate::audit::Equal;
 use crate::kind::Kind;
@@ -47,6 +48,7 @@ impl Store {
             acknowledged += self.write(move |c| acknowledge(c, &page))?;
         }
         self.write(move |c| {
+            park::free_of_present(c, now)?;
             meta::set(c, &name, &project)?;
             meta::clear(c, backup::COPIED)?;
             let queued: i64 =
@@ -78,6 +80,9 @@ fn acknowledge(c: &Connection, page: &[Equal]) -> Result<u64> {
         };
         let Some(kind) = kind else { continue };
         acknowledged += 1;
+        if kind == Kind::Orders.code() {
+            park::wait_for_parked_customer(c, *id)?;
+        }
         let remote_id = Some(remote_id).filter(|id| !id.is_empty());
         c.prepare_cached("UPDATE document SET remote_id = ?2 WHERE id = ?1")?
             .execute(params![id, remote_id])?;
@@ -145,4 +150,98 @@ fn queue_all(c: &Connection, now: i64) -> Result<()> {
         params![now, Kind::Customers.code()],
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::edit;
+    use crate::store::tests::{Tried, row, tried};
+
+    /// An order of a customer that is parked, and what a rebind found of both to be there as they are.
+    fn rebound(moved: bool, equal: &[(Kind, &str)], went: bool) -> Tried {
+        let mut t = tried();
+        t.take_in(&[row("C1", &[("name", r#""Ann""#)])]);
+        let order = [row("O1", &[("customer.source_id", r#""C1""#)])];
+        t.take_in_of("orders", Kind::Orders, &order);
+        t.park("C1");
+        if went {
+            t.acknowledge("O1");
+            let wait = |c: &Connection| {
+                let order = edit::stored(c, Kind::Orders, "O1")?.unwrap();
+                park::wait_for_parked_customer(c, order.id)
+            };
+            t.store.write(wait).unwrap();
+        }
+        let reader = t.store.reader().unwrap();
+        let equals: Vec<Equal> = (equal.iter())
+            .map(|(kind, key)| {
+                let stored = edit::stored(&reader, *kind, key).unwrap().unwrap();
+                let remote_id = format!("id of {key}");
+                Equal {
+                    id: stored.id,
+                    seq: stored.seq,
+                    remote_id,
+                }
+            })
+            .collect();
+        let mut pages = vec![equals].into_iter();
+        let mut page = |_| Ok(pages.next().unwrap_or_default());
+        t.store
+            .rebind("project", "two", moved, &mut page, 9)
+            .unwrap();
+        t
+    }
+
+    #[track_caller]
+    fn check(t: &Tried, pending: &[&str]) {
+        assert_eq!(t.pending(), pending);
+    }
+
+    #[test]
+    fn an_order_that_had_gone_without_its_customer_goes_again_when_that_is_there() {
+        let both = [(Kind::Customers, "C1"), (Kind::Orders, "O1")];
+        // Found by the rebind itself.
+        for moved in [true, false] {
+            check(&rebound(moved, &both, true), &["O1"]);
+        }
+        // Also what went after the backup that the store comes from.
+        for went in [true, false] {
+            // Still parked: nothing goes before the customer is mended and acknowledged.
+            let mut t = rebound(false, &both[1..], went);
+            check(&t, &[]);
+            t.take_in(&[row("C1", &[("name", r#""Anne""#)])]);
+            deliver(&t, "C1");
+            check(&t, &["O1"]);
+        }
+        // In another project nothing is parked yet.
+        let t = rebound(true, &both[1..], true);
+        check(&t, &["C1"]);
+        deliver(&t, "C1");
+        check(&t, &["O1"]);
+    }
+
+    /// A flight of one customer, acknowledged.
+    fn deliver(t: &Tried, key: &str) {
+        use crate::plan::Taken;
+        use crate::store::flight::{self, Fate, Look};
+        use crate::wire::Endpoint;
+        let look = Look {
+            now: 20,
+            ..Look::default()
+        };
+        let key = key.to_owned();
+        let fly = move |c: &Connection| {
+            let way = (Kind::Customers, crate::plan::Channel::Bulk);
+            let take = &mut |candidate: &flight::Candidate| {
+                assert_eq!(candidate.key, key);
+                Taken::Yes
+            };
+            let endpoint = Endpoint::CustomersBulk;
+            let off = flight::commit_body(c, &look, way, (None, None), endpoint, take)?;
+            let fate = Fate::Acknowledged { remote_id: None };
+            flight::conclude(c, off.unwrap().begun.flight, &fate, 21)
+        };
+        t.store.write(fly).unwrap();
+    }
 }

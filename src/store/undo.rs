@@ -4,10 +4,13 @@
 //! Both go in steps of some thousand records, each a transaction, and can be taken up after a crash
 //! at any of them: `take_back` removes from the log what it undid, `revert` marks its own changes.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::edit::{self, PART_RECORD, Shapes, Source, Stored, Target};
-use super::files::{FileState, damaged};
+use super::files::{FileRow, FileState, damaged};
+use super::skus::{self, By};
 use super::{Error, Result, Store, files, lookup, tally};
 use crate::kind::Kind;
 use crate::record::{Content, Op, Patch};
@@ -22,6 +25,7 @@ const ABOVE_ALL: i64 = i64::MAX;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reverted {
     pub set_back: u64,
+    /// SKUs of deleted products included.
     pub deleted: u64,
     /// Something changed them since, or they are orders, which cannot be deleted at the remote.
     pub left: u64,
@@ -86,6 +90,8 @@ impl Store {
             created_below: ABOVE_ALL,
         });
         let mut sum = Reverted::default();
+        // Of the products that would go, by their hashes.
+        let mut products = HashSet::new();
         while let Some(at) = cursor {
             let step = if dry_run {
                 revert_some(&self.reader()?, file, at, None)?
@@ -95,19 +101,33 @@ impl Store {
             sum.set_back += step.done.set_back;
             sum.deleted += step.done.deleted;
             sum.left += step.left.len() as u64;
+            products.extend(step.products.iter().map(|product| hash(product)));
             for (kind, key, why) in step.left {
                 each(kind, key, why);
             }
             cursor = step.next;
         }
-        if !dry_run {
-            self.write(move |c| {
-                c.execute("UPDATE file SET state = 'reverted' WHERE id = ?1", [file])?;
-                Ok(())
-            })?;
+        if dry_run {
+            if !products.is_empty() {
+                let is_one = &mut |product: &str| products.contains(&hash(product));
+                sum.deleted += skus::count_of(&self.reader()?, is_one, &mut |_| false)?;
+            }
+            return Ok(sum);
         }
+        let of_products = |row: FileRow| matches!(row.kind, Kind::Products | Kind::Skus);
+        if self.file(file)?.is_some_and(of_products) {
+            sum.deleted += self.delete_skus_along(By::Revert { file }, now)?;
+        }
+        self.write(move |c| {
+            c.execute("UPDATE file SET state = 'reverted' WHERE id = ?1", [file])?;
+            Ok(())
+        })?;
         Ok(sum)
     }
+}
+
+fn hash(product: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(product.as_bytes())
 }
 
 /// From and to which number the changes of a file stand; `None`: it changed nothing.
@@ -317,6 +337,8 @@ fn uncreate(
 struct RevertStep {
     next: Option<Cursor>,
     done: Reverted,
+    /// That were deleted.
+    products: Vec<String>,
     left: Vec<(Kind, String, Left)>,
 }
 
@@ -325,6 +347,7 @@ fn revert_some(c: &Connection, file: i64, at: Cursor, now: Option<i64>) -> Resul
     let mut step = RevertStep {
         next: None,
         done: Reverted::default(),
+        products: Vec::new(),
         left: Vec::new(),
     };
     let Some((first, last)) = span(c, file)? else {
@@ -390,7 +413,11 @@ impl RevertedFile {
         }
         match (&before, stored.gone) {
             (None, true) => return Ok(()),
-            (None, false) => step.done.deleted += 1,
+            (None, false) => {
+                step.done.deleted += 1;
+                step.products
+                    .extend((kind == Kind::Products).then(|| key.clone()));
+            }
             (Some(_), _) => step.done.set_back += 1,
         }
         let Some(now) = self.now else { return Ok(()) };

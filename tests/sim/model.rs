@@ -66,6 +66,31 @@ impl Model {
                 Said::Upsert(fields) => self.upsert(&place, fields, clears, file),
             }
         }
+        if kind == Kind::Products {
+            self.delete_skus(rows, file);
+        }
+    }
+
+    /// SKUs go with their products, once all of the file is said.
+    fn delete_skus(&mut self, rows: &[Row], file: u64) {
+        let deleted = |row: &&Row| matches!(row.said, Said::Delete);
+        for row in rows.iter().filter(deleted) {
+            let product = self.records.get(&(Kind::Products, row.key.clone()));
+            if product.is_some_and(|p| p.state.is_none() && p.writer == file) {
+                for sku in self.skus_of(&row.key) {
+                    self.change(&sku, None, file);
+                }
+            }
+        }
+    }
+
+    fn skus_of(&self, product: &str) -> Vec<Place> {
+        let product = serde_json::to_string(product).unwrap();
+        let of_it = self.records.iter().filter(|((kind, _), record)| {
+            let state = record.state.as_ref();
+            *kind == Kind::Skus && state.and_then(|s| s.get("product")) == Some(&product)
+        });
+        of_it.map(|(place, _)| place.clone()).collect()
     }
 
     fn upsert(
@@ -137,13 +162,11 @@ impl Model {
         record.state = new;
     }
 
-    /// Whether a SKU names this product.
-    pub fn has_skus(&self, product: &str) -> bool {
-        let product = serde_json::to_string(product).unwrap();
-        self.records.iter().any(|((kind, _), record)| {
-            let state = record.state.as_ref();
-            *kind == Kind::Skus && state.and_then(|s| s.get("product")) == Some(&product)
-        })
+    /// Whether a SKU went with its product.
+    pub fn went_along(&self, sku: &Record) -> bool {
+        let product = sku.before.as_ref().and_then(|before| before.get("product"));
+        let product = product.and_then(|json| serde_json::from_str::<String>(json).ok());
+        sku.state.is_none() && product.is_some_and(|p| !self.is_there(Kind::Products, &p))
     }
 
     pub fn is_there(&self, kind: Kind, key: &str) -> bool {

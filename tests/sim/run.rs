@@ -335,7 +335,9 @@ impl Run {
             if since.is_empty() || (!there && record.state.is_none()) {
                 continue;
             }
-            let gone = there && since.contains(&Label::Gone);
+            let gone = there
+                && since.contains(&Label::Gone)
+                && !(place.0 == Kind::Skus && self.watch.model.went_along(record));
             deletes += usize::from(gone);
             // What was set back to what it was needs none.
             if record.state.is_some() && (gone || record.history.last() != was) {
@@ -496,9 +498,7 @@ impl Run {
 
     fn said(&mut self, kind: Kind, key: &str, version: u64) -> Option<Said> {
         if kind != Kind::Orders && self.chance.one_in(7) {
-            // SKUs of a deleted product are parked, until it is there again.
-            let parks = kind == Kind::Products && self.watch.model.has_skus(key);
-            return (!self.watch.calm || !parks).then_some(Said::Delete);
+            return Some(Said::Delete);
         }
         if kind == Kind::Products && !self.watch.calm && self.chance.one_in(12) {
             return Some(Said::Bad);

@@ -8,11 +8,11 @@ use crate::config::Bulk;
 use crate::kind::Kind;
 use crate::record::Act;
 
-fn product(world: &mut World, key: &str, name: &str) {
+pub(super) fn product(world: &mut World, key: &str, name: &str) {
     world.drop_file(Kind::Products, &[(key, vec![("name", text(name))])]);
 }
 
-fn sku(world: &mut World, key: &str, product: &str, code: &str) {
+pub(super) fn sku(world: &mut World, key: &str, product: &str, code: &str) {
     let fields = vec![("product", text(product)), ("sku", text(code))];
     world.drop_file(Kind::Skus, &[(key, fields)]);
 }
@@ -575,6 +575,36 @@ async fn ten_thousand_new_skus_with_a_thousand_new_products_take_ten_calls_that_
     assert_eq!(world.sync(600).await, Outcome::Delivered);
     assert_eq!(singly_sent_skus(&world), 60);
     assert_eq!(world.object("skus", "S60")["price"], 1300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_skus_of_few_products_go_by_csv() {
+    for (products, skus, known) in [
+        (1, 500, false),
+        (2, 500, true),
+        (5, 500, false),
+        (2, 21, true),
+    ] {
+        let mut world = World::new();
+        let keys: Vec<_> = (0..skus).map(|i| format!("S{i}")).collect();
+        let skus_of: Vec<_> = (keys.iter().enumerate())
+            .map(|(i, key)| {
+                let product = text(&format!("P{}", i % products));
+                (key.as_str(), vec![("product", product), ("sku", text(key))])
+            })
+            .collect();
+        for i in 0..products {
+            product(&mut world, &format!("P{i}"), "Tea");
+        }
+        if known {
+            world.sync(600).await;
+        }
+        world.drop_file(Kind::Skus, &skus_of);
+        assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+        assert_eq!(world.writes().len(), products + 2, "{:?}", world.writes());
+        assert!(world.calls().len() <= products + 10, "{:?}", world.calls());
+        assert_eq!(world.remote.lock().unwrap().count("skus"), skus);
+    }
 }
 
 #[tokio::test(start_paused = true)]

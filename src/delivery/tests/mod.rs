@@ -1,6 +1,7 @@
 //! The loop against the stand-in, in one process, on simulated time.
 
 mod chance;
+mod deleted;
 mod kinds;
 mod limits;
 pub(crate) mod world;

@@ -325,11 +325,14 @@ impl<'a> Walk<'a> {
             Kind::Products | Kind::Customers => return Ok(()),
             Kind::Skus => {
                 let key = match gone {
-                    true => product_of_gone(c, candidate)?,
+                    true => product_of_gone(c, candidate.id, candidate.seq, candidate.acked_seq)?,
                     false => text(&candidate.content, "product"),
                 };
                 if let Some(key) = key {
-                    let (state, remote_id) = parent(c, Kind::Products, &key)?;
+                    let (mut state, remote_id) = parent(c, Kind::Products, &key)?;
+                    if gone && state == Parent::Gone && !took_its_skus(c, &key)? {
+                        state = Parent::Unknown;
+                    }
                     parents.product = Some(state);
                     candidate.product = Some(Named {
                         key,
@@ -367,7 +370,9 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let acked_seq = candidate.acked_seq;
-        let Some((seq, product)) = broken_off(c, candidate, acked_seq.unwrap_or(0))? else {
+        let (id, newest) = (candidate.id, candidate.seq);
+        let ended = broken_off(c, candidate.kind, id, newest, acked_seq.unwrap_or(0))?;
+        let Some((seq, product)) = ended else {
             return Ok(());
         };
         // What was never there before its deletion is just made.
@@ -377,8 +382,12 @@ impl<'a> Walk<'a> {
         let product = match product {
             Some(key) => {
                 let (state, remote_id) = parent(c, Kind::Products, &key)?;
-                // The old product took it along.
-                if state == Parent::Gone {
+                // The old product took it along, or is about to.
+                if state == Parent::Gone && took_its_skus(c, &key)? {
+                    return Ok(());
+                }
+                if state == Parent::OnItsWay && is_gone(c, Kind::Products, &key)? {
+                    candidate.readiness = Readiness::Wait;
                     return Ok(());
                 }
                 Some(Named {
@@ -446,32 +455,50 @@ pub(super) fn logged_surely(c: &Connection, seq: i64) -> Result<Logged> {
     Ok(logged(c, seq)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
 }
 
-/// The product where the remote has a SKU that is deleted here, wherever it moved to before.
-fn product_of_gone(c: &Connection, candidate: &Candidate) -> Result<Option<String>> {
-    if let Some(acked) = candidate.acked_seq
-        && let Some((_, Some(product))) = broken_off(c, candidate, acked)?
+/// The product where the remote has a SKU that is deleted here, wherever it moved to before. `seq`: its
+/// newest change.
+pub(super) fn product_of_gone(
+    c: &Connection,
+    id: i64,
+    seq: i64,
+    acked_seq: Option<i64>,
+) -> Result<Option<String>> {
+    if let Some(acked) = acked_seq
+        && let Some((_, Some(product))) = broken_off(c, Kind::Skus, id, seq, acked)?
     {
         return Ok(Some(product));
     }
-    last_value(c, candidate.id, candidate.seq, "product")
+    last_value(c, id, seq, "product")
+}
+
+/// Whether the remote has deleted a product that is deleted here, and its SKUs with it: one that was never
+/// sent from here may stand there all the same.
+fn took_its_skus(c: &Connection, product: &str) -> Result<bool> {
+    let stored = edit::stored(c, Kind::Products, product)?;
+    Ok(stored.is_some_and(|product| product.acked == Some(GONE)))
+}
+
+fn is_gone(c: &Connection, kind: Kind, key: &str) -> Result<bool> {
+    Ok(edit::stored(c, kind, key)?.is_some_and(|stored| stored.gone))
 }
 
 /// The newest change since `acked_seq` that ended what the remote has: a deletion, or a SKU's move to
 /// another product; with the product where the remote has it.
-fn broken_off(
+pub(super) fn broken_off(
     c: &Connection,
-    candidate: &Candidate,
+    kind: Kind,
+    id: i64,
+    mut seq: i64,
     acked_seq: i64,
 ) -> Result<Option<(i64, Option<String>)>> {
-    let (mut seq, mut found) = (candidate.seq, None);
-    while seq > acked_seq && seq != candidate.id {
+    let mut found = None;
+    while seq > acked_seq && seq != id {
         // What was acknowledged before `rebind` may have been thinned.
         let Some(change) = logged(c, seq)? else {
             break;
         };
         let op = change.op.ok_or_else(|| damaged("a change"))?;
-        let moved = candidate.kind == Kind::Skus;
-        if op == Op::Deleted || moved {
+        if op == Op::Deleted || kind == Kind::Skus {
             let product = change
                 .patch()?
                 .fields
@@ -498,11 +525,40 @@ fn child_in_flight(c: &Connection, kind: Kind, key: &str) -> Result<bool> {
         Kind::Skus | Kind::Orders => return Ok(false),
     };
     let json = serde_json::to_string(key).expect("a text is always JSON");
-    Ok(c.prepare_cached(
-        "SELECT EXISTS(SELECT 1 FROM pending p JOIN document d ON d.id = p.id
-         WHERE p.kind = ?1 AND p.part = 0 AND p.flight IS NOT NULL AND instr(d.vals, ?2) > 0)",
-    )?
-    .query_row(params![child.code(), json], |row| row.get(0))?)
+    let names = c
+        .prepare_cached(
+            "SELECT EXISTS(SELECT 1 FROM pending p JOIN document d ON d.id = p.id
+             WHERE p.kind = ?1 AND p.part = 0 AND p.flight IS NOT NULL AND instr(d.vals, ?2) > 0)",
+        )?
+        .query_row(params![child.code(), json], |row| row.get(0))?;
+    if names || kind != Kind::Products {
+        return Ok(names);
+    }
+    // What was deleted while it flies names nothing any more.
+    each_gone_sku(c, true, &mut |id, seq, acked_seq| {
+        Ok(product_of_gone(c, id, seq, acked_seq)?.as_deref() == Some(key))
+    })
+}
+
+/// SKUs that are deleted here and wait, in flight or not, as `each(id, seq, acked_seq)`, until one says
+/// yes; whether one did.
+pub(super) fn each_gone_sku(
+    c: &Connection,
+    in_flight: bool,
+    each: &mut dyn FnMut(i64, i64, Option<i64>) -> Result<bool>,
+) -> Result<bool> {
+    let mut statement = c.prepare_cached(
+        "SELECT r.id, r.seq, r.acked_seq FROM pending p CROSS JOIN document d ON d.id = p.id
+           CROSS JOIN record r ON r.kind = p.kind AND r.source_id = d.source_id
+         WHERE p.kind = ?1 AND p.part = 0 AND (p.flight IS NOT NULL) = ?2 AND r.gone",
+    )?;
+    let mut rows = statement.query(params![Kind::Skus.code(), in_flight])?;
+    while let Some(row) = rows.next()? {
+        if each(row.get(0)?, row.get(1)?, row.get(2)?)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What a field was before the record was deleted.
@@ -541,11 +597,12 @@ pub(super) fn parent(c: &Connection, kind: Kind, key: &str) -> Result<(Parent, O
         "SELECT EXISTS(SELECT 1 FROM pending WHERE kind = ?1 AND part = 0 AND id = ?2)",
     )? {
         Parent::OnItsWay
-    } else if stored.gone {
-        Parent::Gone
     } else if waits("SELECT EXISTS(SELECT 1 FROM parked WHERE kind = ?1 AND part = 0 AND id = ?2)")?
     {
+        // Its deletion, too, may have been refused: then it still is at the remote.
         Parent::Parked
+    } else if stored.gone {
+        Parent::Gone
     } else {
         Parent::There
     };

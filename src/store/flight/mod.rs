@@ -7,7 +7,7 @@
 mod candidate;
 mod commit;
 mod job;
-mod park;
+pub(in crate::store) mod park;
 mod queue;
 mod recover;
 mod settle;

@@ -1,12 +1,18 @@
 //! Parked records and those that wait for their parent; `retry` and `discard`.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::candidate::{Candidate, logged_surely};
+use super::candidate::{
+    Candidate, broken_off, each_gone_sku, kind_of, logged_surely, parent, product_of_gone,
+};
 use crate::kind::Kind;
+use crate::plan::Parent;
 use crate::record::{Fingerprint, Op};
 use crate::store::Result;
 use crate::store::edit::{self, PART_CONSENTS, PART_RECORD, Shapes, Source, Target};
+use crate::store::skus::{self, By};
 use crate::verdict::Refusal;
 
 pub(super) fn product_unknown() -> Refusal {
@@ -97,6 +103,54 @@ pub(super) fn wait_for_customer(c: &Connection, candidate: &Candidate) -> Result
     }
 }
 
+/// An order that the remote has, as far as was seen, while its customer is parked: it may have gone
+/// without it.
+pub(in crate::store) fn wait_for_parked_customer(c: &Connection, order: i64) -> Result<()> {
+    let content = Shapes::default().content(c, order)?;
+    let customer: Option<String> = content
+        .get("customer.source_id")
+        .and_then(|json| serde_json::from_str(json).ok());
+    match customer {
+        Some(customer) if parent(c, Kind::Customers, &customer)?.0 == Parent::Parked => {
+            wait(c, Kind::Customers, &customer, Kind::Orders, order)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Sets free what waits for a parent that is there by now, without a flight having told it.
+pub(in crate::store) fn free_of_present(c: &Connection, now: i64) -> Result<()> {
+    let mut statement = c.prepare("SELECT parent_kind, parent, kind, id FROM waiting")?;
+    let waiting: Vec<(i64, String, i64, i64)> = statement
+        .query_map([], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    for (parent_kind, key, kind, id) in waiting {
+        if parent(c, kind_of(parent_kind)?, &key)?.0 == Parent::There {
+            set_free(c, (parent_kind, &key), (kind, id), now)?;
+        }
+    }
+    Ok(())
+}
+
+/// It goes (again), now that its parent is there.
+fn set_free(
+    c: &Connection,
+    (parent_kind, parent): (i64, &str),
+    (kind, id): (i64, i64),
+    now: i64,
+) -> Result<()> {
+    c.prepare_cached(
+        "DELETE FROM waiting WHERE parent_kind = ?1 AND parent = ?2 AND kind = ?3 AND id = ?4",
+    )?
+    .execute(params![parent_kind, parent, kind, id])?;
+    match is_gone(c, id)? {
+        true => Ok(()),
+        false => requeue(c, kind, PART_RECORD, id, now),
+    }
+}
+
 fn wait(c: &Connection, parent_kind: Kind, parent: &str, kind: Kind, id: i64) -> Result<()> {
     c.prepare_cached(
         "INSERT OR IGNORE INTO waiting (parent_kind, parent, kind, id) VALUES (?1, ?2, ?3, ?4)",
@@ -133,6 +187,7 @@ pub(super) fn free(
             .collect::<rusqlite::Result<_>>()?;
         for product in deleted {
             skus_went(c, &product, now)?;
+            gone_skus_went(c, &product)?;
         }
     }
     if deletion || !any("SELECT EXISTS(SELECT 1 FROM waiting)")? {
@@ -147,13 +202,18 @@ pub(super) fn free(
         .query_map([flight], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (child, id, parent) in freed {
-        c.prepare_cached(
-            "DELETE FROM waiting WHERE parent_kind = ?1 AND parent = ?2 AND kind = ?3 AND id = ?4",
-        )?
-        .execute(params![kind.code(), parent, child, id])?;
-        requeue(c, child, PART_RECORD, id, now)?;
+        set_free(c, (kind.code(), &parent), (child, id), now)?;
     }
     Ok(())
+}
+
+/// What is deleted here has nothing more to tell once its parent comes.
+fn is_gone(c: &Connection, id: i64) -> Result<bool> {
+    Ok(c.prepare_cached(
+        "SELECT EXISTS(SELECT 1 FROM document d JOIN record r ON r.kind = d.kind AND r.source_id = d.source_id
+         WHERE d.id = ?1 AND r.gone)",
+    )?
+    .query_row([id], |row| row.get(0))?)
 }
 
 /// Into the queue, whatever was acknowledged: an order that went without its customer is sent again.
@@ -193,19 +253,68 @@ pub(super) fn skus_went(c: &Connection, product: &str, now: i64) -> Result<()> {
         let mut shapes = Shapes::default();
         // Few documents hold the text at all; only those are read.
         let mut statement = c.prepare_cached(
-            "SELECT d.id FROM record r JOIN document d ON d.id = r.id
+            "SELECT d.id, r.seq, r.acked_seq FROM record r JOIN document d ON d.id = r.id
              WHERE r.kind = ?1 AND r.gone = 0 AND instr(d.vals, ?2) > 0",
         )?;
         let mut rows = statement.query(params![Kind::Skus.code(), json])?;
         while let Some(row) = rows.next()? {
             let id = row.get(0)?;
             if shapes.content(c, id)?.get("product") == Some(&json) {
-                skus.push(id);
+                skus.push((id, row.get(1)?, row.get::<_, Option<i64>>(2)?));
             }
         }
     }
-    for id in skus {
+    for (id, seq, acked_seq) in skus {
+        // A deletion of its own was done with the product's.
+        if let Some((deleted, _)) = broken_off(c, Kind::Skus, id, seq, acked_seq.unwrap_or(0))?
+            && !is_unknown(c, id)?
+        {
+            c.prepare_cached(
+                "UPDATE record SET acked_seq = ?2
+                 WHERE (kind, source_id) = (SELECT kind, source_id FROM document WHERE id = ?1)",
+            )?
+            .execute([id, deleted])?;
+        }
         requeue(c, Kind::Skus.code(), PART_RECORD, id, now)?;
+    }
+    Ok(())
+}
+
+/// Whether an unanswered call may still bring it to the remote.
+fn is_unknown(c: &Connection, id: i64) -> Result<bool> {
+    Ok(c.prepare_cached(
+        "SELECT EXISTS(SELECT 1 FROM flight f JOIN flight_item i ON i.flight = f.id
+         WHERE f.state = 'unknown' AND i.id = ?1)",
+    )?
+    .query_row([id], |row| row.get(0))?)
+}
+
+/// The same of those that are deleted here: nothing of them is left to tell. One that an unanswered call
+/// may still bring to the remote is told all the same, in time.
+fn gone_skus_went(c: &Connection, product: &str) -> Result<()> {
+    let mut skus = Vec::new();
+    each_gone_sku(c, false, &mut |id, seq, acked_seq| {
+        if product_of_gone(c, id, seq, acked_seq)?.as_deref() == Some(product) {
+            skus.push(id);
+        }
+        Ok(false)
+    })?;
+    for id in skus {
+        if is_unknown(c, id)? {
+            continue;
+        }
+        c.prepare_cached(
+            "UPDATE record SET acked = fingerprint, acked_seq = seq
+             WHERE (kind, source_id) = (SELECT kind, source_id FROM document WHERE id = ?1)",
+        )?
+        .execute([id])?;
+        for statement in [
+            "UPDATE document SET remote_id = NULL WHERE id = ?1",
+            "DELETE FROM pending WHERE kind = 2 AND part = 0 AND id = ?1",
+            "DELETE FROM parked WHERE kind = 2 AND part = 0 AND id = ?1",
+        ] {
+            c.prepare_cached(statement)?.execute([id])?;
+        }
     }
     Ok(())
 }
@@ -269,7 +378,7 @@ pub fn retry(c: &Connection, selection: &Selection, now: i64) -> Result<u64> {
 pub struct Discarded {
     /// Set back to what the remote acknowledged.
     pub set_back: u64,
-    /// Deleted here: the remote never acknowledged them.
+    /// Deleted here: the remote never acknowledged them, or they are SKUs of such a product.
     pub deleted: u64,
 }
 
@@ -283,6 +392,8 @@ pub fn discard(
 ) -> Result<Discarded> {
     let mut discarded = Discarded::default();
     let mut shapes = Shapes::default();
+    let first_seq = edit::next_seq(c)?;
+    let (mut products, mut skus) = (HashSet::new(), HashSet::new());
     for parts in selected(c, selection)? {
         if parts.part == PART_CONSENTS {
             discarded.set_back += 1;
@@ -298,11 +409,28 @@ pub fn discard(
             .flatten();
         match acked_seq {
             Some(_) => discarded.set_back += 1,
-            None => discarded.deleted += 1,
+            None => {
+                discarded.deleted += 1;
+                match parts.kind {
+                    Kind::Products => drop(products.insert(parts.key.clone())),
+                    Kind::Skus => drop(skus.insert(parts.key.clone())),
+                    Kind::Customers | Kind::Orders => {}
+                }
+            }
         }
         if !dry_run {
             discard_record(c, &mut shapes, &parts, acked_seq, now)?;
         }
+    }
+    if !products.is_empty() {
+        discarded.deleted += match dry_run {
+            true => {
+                let is_one = &mut |product: &str| products.contains(product);
+                let is_counted = &mut |sku: &str| skus.contains(sku);
+                skus::count_of(c, is_one, is_counted)?
+            }
+            false => skus::delete_along(c, By::Command { first_seq }, now)?,
+        };
     }
     Ok(discarded)
 }

@@ -4,6 +4,7 @@ mod full;
 mod listings;
 mod model;
 mod sessions;
+mod skus;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
