@@ -152,6 +152,7 @@ impl From<store::Error> for Failure {
             )),
             store::Error::Full
             | store::Error::Broken(_)
+            | store::Error::Unwritten(_)
             | store::Error::Aside { .. }
             | store::Error::Open { .. } => Failure::Io(text),
             store::Error::Busy => Failure::Busy(text),

@@ -6,7 +6,7 @@ pub mod alert;
 pub mod audit;
 mod beside;
 mod events;
-mod keep;
+pub(crate) mod keep;
 pub mod lock;
 pub mod logging;
 pub mod look;
@@ -221,6 +221,7 @@ impl Daemon {
         let lock = take_state(&config.state_dir)?;
         let (store, clean) = whole::open(&config.state_dir)?;
         standby::over(&config.state_dir, &store)?;
+        store.ballast().keep();
         let config = Arc::new(config);
         signals.and_of_the_end().map_err(io_error)?;
         let commands = events::listen_to_commands(&config.state_dir, events.clone());

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
@@ -22,7 +23,7 @@ use crate::page;
 use crate::preset::Presets;
 use crate::remote::{self, Carrier};
 use crate::status::facts;
-use crate::store::Store;
+use crate::store::{self, Store};
 
 /// Whose end the daemon hears of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,9 @@ impl Part {
         }
     }
 }
+
+/// Delivery that found no room for what it has to record starts anew after this.
+const FULL_AGAIN: Duration = Duration::from_secs(5);
 
 pub struct Parts {
     intake: intake::Control,
@@ -63,7 +67,7 @@ impl Parts {
         let stored = delivery.clone();
         intake.on_taken(Box::new(move || stored.wake(Reason::Stored)));
         start_intake(site(config, store)?, &intake, events)?;
-        start_delivery(config, store, &delivery, events)?;
+        start_delivery(&shared, store, &delivery, events)?;
         watch(&health, &intake, &delivery);
         let daemon = facts::Daemon {
             pid: std::process::id(),
@@ -189,17 +193,39 @@ fn start_intake(
 }
 
 fn start_delivery(
-    config: &Config,
+    config: &Arc<RwLock<Arc<Config>>>,
     store: &Store,
     wake: &Arc<Wake>,
     events: &Sender<Event>,
 ) -> Result<(), Error> {
-    let carrier = carrier(config)?;
-    let settings = delivery::Settings::new(&config.api, &config.folders);
-    let (store, wake, events) = (store.clone(), wake.clone(), events.clone());
+    let now = |config: &RwLock<Arc<Config>>| -> Arc<Config> {
+        let config = config.read().unwrap_or_else(PoisonError::into_inner);
+        config.clone()
+    };
+    let carrier = carrier(&now(config))?;
+    let (config, store, wake, events) =
+        (config.clone(), store.clone(), wake.clone(), events.clone());
     spawn(Part::Delivery, move || {
-        let clock = Arc::new(delivery::SystemClock);
-        let result = delivery::run(store, settings, carrier, clock, wake, delivery::End::Never);
+        let mut told = false;
+        let result = loop {
+            let config = now(&config);
+            let settings = delivery::Settings::new(&config.api, &config.folders);
+            let (store, carrier) = (store.clone(), carrier.clone());
+            let clock = Arc::new(delivery::SystemClock);
+            let end = delivery::End::Never;
+            match delivery::run(store, settings, carrier, clock, wake.clone(), end) {
+                // What was in the air counts as unknown, as after a crash.
+                Err(store::Error::Full) if wake.rests(FULL_AGAIN) => {
+                    if !told {
+                        tracing::warn!(
+                            "the disk is full: what the remote answers cannot be recorded, so nothing is sent; it is tried again every few seconds"
+                        );
+                    }
+                    told = true;
+                }
+                result => break result,
+            }
+        };
         let _ = events.send(Event::Ended(
             Part::Delivery,
             result.map(drop).map_err(Error::Store),

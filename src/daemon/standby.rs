@@ -6,13 +6,14 @@
 //! and what it puts in place ends the waiting. Knows neither store nor loops.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 
-use super::alert::{self, HostOutlets, Memory};
+use super::alert::{self, HostOutlets, Memory, Outlets};
 use super::beside::Beside;
 use super::events::{self, Event};
 use super::{Error, now, systemd};
@@ -23,11 +24,23 @@ use crate::status::facts;
 use crate::store::{self, DATABASE, Store, integrity};
 use crate::todo::Todo;
 
-/// From one start to the next at least.
+/// From one start to the next at least, and between two looks at whether an alert is due.
 const FOR: Duration = Duration::from_secs(60);
 
 /// Between two looks at whether a person has mended it.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Both; shorter in tests.
+#[derive(Clone, Copy)]
+struct Pace {
+    stays: Duration,
+    looks: Duration,
+}
+
+const PACE: Pace = Pace {
+    stays: FOR,
+    looks: LOOK_EVERY,
+};
 
 /// In the state directory: what was told of a store that cannot be opened, until one can.
 const TOLD: &str = "standby.json";
@@ -45,7 +58,8 @@ pub fn wanted(error: &Error, lived: Duration) -> bool {
     lasts && by_systemd && lived < FOR
 }
 
-/// Says what is wrong until a minute is over, a signal ends it, or it was mended. `true`: by a signal.
+/// Says what is wrong until a minute is over and the alerts are remembered, a signal ends it, or it was
+/// mended. `true`: by a signal.
 pub fn stand_by(config: &Config, error: &Error) -> bool {
     let trouble = trouble(error);
     tracing::error!(what = %trouble.text, "nothing is taken in or sent; it is tried again within a minute");
@@ -54,20 +68,36 @@ pub fn stand_by(config: &Config, error: &Error) -> bool {
     // Without them a signal ends the process as it ends any other.
     let _ = events::listen_to_signals(events);
     let _page = show(config, &trouble);
-    let _teller = tell(config, &trouble);
-    let beat = systemd::beat_interval().unwrap_or(LOOK_EVERY);
+    let teller = Teller::start(config, &trouble, PACE);
+    let pace = Pace {
+        looks: systemd::beat_interval().map_or(LOOK_EVERY, |beat| beat.min(LOOK_EVERY)),
+        ..PACE
+    };
+    stays(&received, &teller, pace, || {
+        mended(error, &config.state_dir)
+    })
+}
+
+fn stays(
+    received: &Receiver<Event>,
+    teller: &Teller,
+    pace: Pace,
+    mended: impl Fn() -> bool,
+) -> bool {
     let begun = Instant::now();
-    while let Some(left) = FOR.checked_sub(begun.elapsed()) {
-        match received.recv_timeout(left.min(beat).min(LOOK_EVERY)) {
+    while begun.elapsed() < pace.stays || !teller.remembers() {
+        match received.recv_timeout(pace.looks) {
             Ok(Event::Stop) => return true,
             // A configuration that was read again may name another state directory.
             Ok(Event::Reload) => return false,
             Ok(_) => {}
-            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(left.min(LOOK_EVERY)),
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(pace.looks),
             Err(RecvTimeoutError::Timeout) => {}
         }
+        // It may never have been ready.
+        systemd::starts_within(FOR);
         systemd::beat();
-        if mended(error, &config.state_dir) {
+        if mended() {
             return false;
         }
     }
@@ -119,39 +149,80 @@ fn show(config: &Config, trouble: &page::Trouble) -> Option<page::Page> {
         .flatten()
 }
 
-/// On a thread of its own: an outlet may not answer.
-fn tell(config: &Config, trouble: &page::Trouble) -> Option<Beside> {
-    let (config, trouble) = (config.clone(), trouble.clone());
-    let work = move |_: &super::beside::Rest| {
-        let path = told(&config.state_dir);
-        let before = std::fs::read_to_string(&path).ok();
-        let mut memory = Memory::from_json(before.as_deref());
-        // Where nothing can be remembered, the same would be told every minute.
-        if before.is_none() && std::fs::write(&path, memory.to_json()).is_err() {
-            return;
-        }
-        let todo = Todo {
-            since: None,
-            kind: "disk",
-            subject: "standby".to_owned(),
-            text: format!("{}: {}", trouble.headline, trouble.text),
-            why: trouble.remedy,
-            command: "tillsync status".to_owned(),
-            count: 1,
-        };
+/// Tells the alerts, on a thread of its own: an outlet may not answer.
+struct Teller {
+    remembered: Arc<AtomicBool>,
+    /// `None`: there is no thread for it, and nothing to remember.
+    beside: Option<Beside>,
+}
+
+impl Teller {
+    fn start(config: &Config, trouble: &page::Trouble, pace: Pace) -> Teller {
+        let (config, todo) = (config.clone(), todo(trouble));
         let mut outlets = HostOutlets::new(&config);
-        alert::tell(
-            &config.alert,
-            &config.store,
-            &[todo],
-            &mut memory,
-            &mut outlets,
-            now(),
-        );
-        // Not remembered, it is told once more.
-        let _ = std::fs::write(&path, memory.to_json());
-    };
-    Beside::start("tell", work).ok()
+        let remembered = Arc::new(AtomicBool::new(false));
+        let noted = remembered.clone();
+        let work = move |rest: &super::beside::Rest| {
+            let path = told(&config.state_dir);
+            let mut memory = remembered_in(&path);
+            let mut written = false;
+            let mut looked: Option<Instant> = None;
+            loop {
+                if looked.is_none_or(|at| at.elapsed() >= pace.stays) {
+                    looked = Some(Instant::now());
+                    let before = memory.clone();
+                    tell(&config, &todo, &mut memory, &mut outlets);
+                    written = written && before == memory;
+                }
+                written = written || remember(&path, &memory).is_ok();
+                noted.store(written, Relaxed);
+                if !rest.sleeps(pace.looks) {
+                    return;
+                }
+            }
+        };
+        Teller {
+            remembered,
+            beside: Beside::start("tell", work).ok(),
+        }
+    }
+
+    /// Whether the next process will know what was told.
+    fn remembers(&self) -> bool {
+        self.beside.is_none() || self.remembered.load(Relaxed)
+    }
+}
+
+fn todo(trouble: &page::Trouble) -> Todo {
+    Todo {
+        since: None,
+        kind: "disk",
+        subject: "standby".to_owned(),
+        text: format!("{}: {}", trouble.headline, trouble.text),
+        why: trouble.remedy.clone(),
+        command: "tillsync status".to_owned(),
+        count: 1,
+    }
+}
+
+fn tell(config: &Config, todo: &Todo, memory: &mut Memory, outlets: &mut impl Outlets) {
+    let todos = std::slice::from_ref(todo);
+    alert::tell(&config.alert, &config.store, todos, memory, outlets, now());
+}
+
+fn remembered_in(path: &Path) -> Memory {
+    Memory::from_json(std::fs::read_to_string(path).ok().as_deref())
+}
+
+/// Whole or not at all: on a full disk a half would be as good as none.
+fn remember(path: &Path, memory: &Memory) -> std::io::Result<()> {
+    let new = path.with_extension("json.new");
+    let written = std::fs::write(&new, memory.to_json()).and_then(|()| std::fs::rename(&new, path));
+    if written.is_err() {
+        // It may not be there.
+        let _ = std::fs::remove_file(&new);
+    }
+    written
 }
 
 fn told(state_dir: &Path) -> PathBuf {
@@ -170,4 +241,64 @@ pub fn over(state_dir: &Path, store: &Store) -> store::Result<()> {
     // Left there, it would be told to be over once more.
     let _ = std::fs::remove_file(path);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAST: Pace = Pace {
+        stays: Duration::from_millis(30),
+        looks: Duration::from_millis(3),
+    };
+
+    fn waits_for(what: &str, is: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !is() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "not: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn where_nothing_can_be_written_an_alert_is_told_once_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, heard) = (dir.path().join("state"), dir.path().join("heard"));
+        // No place for a file, also for root.
+        std::fs::write(&state, b"").unwrap();
+        let mut config = Config::with_defaults("s", &state);
+        config.alert.after = Duration::ZERO;
+        let hears = format!("cat >>'{}'", heard.display());
+        config.alert.command = ["sh", "-c", &hears].map(str::to_owned).to_vec();
+        let told = || {
+            let text = std::fs::read_to_string(&heard).unwrap_or_default();
+            text.matches("\"event\":\"begin\"").count()
+        };
+        let trouble = trouble(&Error::Io("it is read-only".to_owned()));
+        let stands_by = || {
+            let (_events, received) = mpsc::channel();
+            let teller = Teller::start(&config, &trouble, FAST);
+            stays(&received, &teller, FAST, || {
+                // Many times as long as it stays else.
+                told() > 0 && !state.is_dir() && {
+                    std::thread::sleep(FAST.stays * 5);
+                    assert!(!teller.remembers());
+                    std::fs::remove_file(&state).unwrap();
+                    std::fs::create_dir(&state).unwrap();
+                    false
+                }
+            })
+        };
+        assert!(!stands_by());
+        assert!(state.is_dir(), "it stays until something can be written");
+        assert_eq!(told(), 1);
+        // The next process knows, and so does a good start after it.
+        assert!(!stands_by());
+        assert_eq!(told(), 1);
+        let store = Store::open(&state).unwrap();
+        over(&state, &store).unwrap();
+        let memory = store.text(alert::MEMORY).unwrap().unwrap();
+        assert!(memory.contains("\"said\":true"), "{memory}");
+        waits_for("nothing is left beside", || !super::told(&state).exists());
+    }
 }

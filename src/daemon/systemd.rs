@@ -28,6 +28,12 @@ pub fn beat() {
     tell(&[NotifyState::Watchdog]);
 }
 
+/// While it is not ready: systemd waits for it so much longer. Of one that is ready it means nothing.
+pub fn starts_within(time: Duration) {
+    let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+    tell(&[NotifyState::ExtendTimeoutUsec(micros)]);
+}
+
 /// Half of what systemd waits for a beat; `None`: it watches nothing.
 pub fn beat_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|interval| interval / 2)

@@ -1,4 +1,5 @@
-//! Once a minute: a point of the page's history, alerts, the heartbeat, and systemd's STATUS line.
+//! Once a minute: a point of the page's history, alerts, the heartbeat, systemd's STATUS line, and the
+//! room that is kept for a full disk.
 //!
 //! On a thread of its own, so that an outlet that does not answer holds up nothing; it sleeps
 //! between its looks. A look that fails (a full disk, a busy store) is left out: the next one sees
@@ -38,6 +39,7 @@ pub fn start(sources: Sources) -> std::io::Result<Beside> {
         loop {
             let config = sources.config();
             let mut outlets = HostOutlets::new(&config);
+            sources.store.ballast().keep();
             if let Err(error) = look(&sources, &config, &mut outlets, &mut heard) {
                 tracing::debug!(%error, "a look was left out");
             }

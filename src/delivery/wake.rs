@@ -2,10 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::Settings;
+
+/// How soon a stop is seen by one that `rests`.
+const REST_STEP: Duration = Duration::from_millis(100);
 
 /// Why the loop is woken. A lost wake-up costs a moment, never a record: the store is the truth.
 #[derive(Clone, Debug)]
@@ -82,6 +86,16 @@ impl Wake {
             }
         }
         self.notify.notify_one();
+    }
+
+    /// Beside the loop, on its thread: nothing is done for so long. `false`: it was stopped.
+    pub fn rests(&self, wait: Duration) -> bool {
+        self.pulse.sleeps_until.store(i64::MAX, Ordering::Relaxed);
+        let begun = Instant::now();
+        while !self.stopped.load(Ordering::Acquire) && begun.elapsed() < wait {
+            std::thread::sleep(REST_STEP.min(wait));
+        }
+        !self.stopped.load(Ordering::Acquire)
     }
 
     pub(super) fn take(&self) -> Signals {

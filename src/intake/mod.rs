@@ -87,6 +87,7 @@ impl From<store::Error> for Error {
             }
             store::Error::Busy | store::Error::Open { .. } => Error::Waits(error.to_string()),
             store::Error::Broken(_)
+            | store::Error::Unwritten(_)
             | store::Error::Damaged(_)
             | store::Error::Aside { .. }
             | store::Error::Newer { .. } => Error::Broken(error.to_string()),

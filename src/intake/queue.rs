@@ -689,6 +689,18 @@ impl Intake {
     /// No file is begun without room for what it may become (INTERFACE.md, `min_free`).
     fn ensure_room(&self, stat: &Stat) -> Result<()> {
         let state_dir = &self.site.config.state_dir;
+        let ballast = self.site.store.ballast();
+        if ballast.is_spent() {
+            // There may be room by now.
+            ballast.keep();
+        }
+        if ballast.is_spent() {
+            return Err(Error::Full(format!(
+                "{}: the disk was full, and what is free now is kept for what the remote answers; files wait, delivery goes on. Make room; it is looked at again every {} s",
+                state_dir.display(),
+                AGAIN_MS / 1000
+            )));
+        }
         let free = scan::open_folder(state_dir)
             .and_then(|(fd, _)| scan::free_bytes(fd))
             .map_err(|error| Error::Waits(format!("state_dir: {}", folder::io_text(&error))))?;

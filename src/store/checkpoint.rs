@@ -99,7 +99,9 @@ fn run(database: &Path, ordered: &Receiver<Order>, failed: &Mutex<Option<String>
             Order::Some => ("PASSIVE", None),
             Order::All(tell) => ("FULL", Some(tell)),
         };
+        let dir = database.parent().expect("it lies in a directory");
         let result = opened(&mut connection, database).and_then(|c| checkpoint(c, how));
+        let result = result.map_err(|error| error.settled(dir));
         // A full disk or a busy store is met again by the writer, who says so.
         if let Err(Error::Broken(reason) | Error::Damaged(reason)) = &result {
             *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.clone());

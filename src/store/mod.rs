@@ -6,6 +6,7 @@
 mod apply;
 pub mod audit;
 pub mod backup;
+pub mod ballast;
 mod checkpoint;
 mod compare;
 mod counts;
@@ -39,6 +40,7 @@ use std::time::Duration;
 use rusqlite::OpenFlags;
 use rusqlite::config::DbConfig;
 
+pub use ballast::Ballast;
 /// One that reads beside the writer, for this module's functions.
 pub use rusqlite::Connection;
 
@@ -101,6 +103,10 @@ pub enum Error {
     /// Not there, or not ours to open.
     #[error("{path}: {reason}", path = path.display())]
     Open { path: PathBuf, reason: String },
+    /// The same, if the disk does not say that it has no room: a quota's end looks like this to SQLite
+    /// (`settled` asks).
+    #[error("the database cannot be written: {0}")]
+    Unwritten(String),
     /// A statement that should have worked: our own fault.
     #[error("the database refused a statement: {0}")]
     Statement(String),
@@ -114,11 +120,15 @@ impl From<rusqlite::Error> for Error {
         let Some(code) = error.sqlite_error_code() else {
             return Error::Statement(error.to_string());
         };
-        if let rusqlite::Error::SqliteFailure(failure, _) = &error
-            && failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
-        {
-            // No room for the WAL's index: the disk is full, not failing.
-            return Error::Full;
+        if let rusqlite::Error::SqliteFailure(failure, _) = &error {
+            match failure.extended_code {
+                // No room for the WAL's index: the disk is full, not failing.
+                rusqlite::ffi::SQLITE_IOERR_SHMSIZE => return Error::Full,
+                rusqlite::ffi::SQLITE_IOERR_WRITE | rusqlite::ffi::SQLITE_IOERR_TRUNCATE => {
+                    return Error::Unwritten(error.to_string());
+                }
+                _ => {}
+            }
         }
         match code {
             DiskFull => Error::Full,
@@ -128,6 +138,17 @@ impl From<rusqlite::Error> for Error {
                 Error::Broken(error.to_string())
             }
             _ => Error::Statement(error.to_string()),
+        }
+    }
+}
+
+impl Error {
+    /// What a write that failed means: asks the disk of this directory whether it has room.
+    fn settled(self, dir: &Path) -> Error {
+        match self {
+            Error::Unwritten(_) if ballast::is_full(dir) => Error::Full,
+            Error::Unwritten(reason) => Error::Broken(reason),
+            other => other,
         }
     }
 }
@@ -192,6 +213,11 @@ impl Store {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What is kept for a full disk.
+    pub fn ballast(&self) -> &Ballast {
+        self.writer.ballast()
     }
 
     fn state_dir(&self) -> &Path {

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::ballast::Ballast;
 use super::checkpoint::{Checkpointer, PAGES_BEGIN, PAGES_MAX, checkpoint};
 use super::{BUSY_TIMEOUT, Error, Result};
 
@@ -85,6 +86,7 @@ impl Fate {
 pub struct Writer {
     messages: Option<SyncSender<Message>>,
     thread: Option<JoinHandle<()>>,
+    ballast: Arc<Ballast>,
 }
 
 impl Writer {
@@ -92,6 +94,9 @@ impl Writer {
     pub fn start(connection: Connection, database: &Path) -> Writer {
         let (messages, waiting) = mpsc::sync_channel(WAITING_MAX);
         let checkpointer = Checkpointer::start(database);
+        let dir = database.parent().expect("it lies in a directory");
+        let ballast = Arc::new(Ballast::of(dir));
+        let room = Arc::clone(&ballast);
         #[cfg(test)]
         let plant = crate::plant::get();
         let thread = std::thread::Builder::new()
@@ -99,13 +104,18 @@ impl Writer {
             .spawn(move || {
                 #[cfg(test)]
                 crate::plant::set(plant);
-                Turns::new(&connection, checkpointer).run(&waiting);
+                Turns::new(&connection, checkpointer, room).run(&waiting);
             })
             .expect("the system starts a thread");
         Writer {
             messages: Some(messages),
             thread: Some(thread),
+            ballast,
         }
+    }
+
+    pub fn ballast(&self) -> &Ballast {
+        &self.ballast
     }
 
     /// See `Store::write`.
@@ -113,7 +123,10 @@ impl Writer {
         &self,
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (tell, told) = mpsc::sync_channel(1);
+        // The channel carries no `T`: one for each type that is asked for makes the program 300 KB larger.
+        let (tell, told) = mpsc::sync_channel::<()>(1);
+        let answer = Arc::new(Mutex::new(None));
+        let given = Arc::clone(&answer);
         let request: Request = Box::new(move |connection| {
             let result = match connection {
                 Ok(connection) => savepoint(connection, work),
@@ -124,14 +137,22 @@ impl Writer {
                     Ok(()) => result,
                     Err(error) => result.and(Err(error.again())),
                 };
+                *given.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
                 // A caller that is gone wants no answer.
-                let _ = tell.send(result);
+                let _ = tell.send(());
             })
         });
         #[cfg(test)]
         crate::plant::point();
         self.send(Message::Request(request))?;
-        let result = told.recv().map_err(|_| ended())?;
+        told.recv().map_err(|_| ended())?;
+        let result = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let result = result.expect("it is told of once it is there");
+        let result = result.map_err(|error| error.settled(self.ballast.dir()));
+        if matches!(result, Err(Error::Full)) {
+            // A quota is not foretold; the next request finds room.
+            self.ballast.let_go();
+        }
         #[cfg(test)]
         crate::plant::point();
         result
@@ -176,6 +197,7 @@ impl Error {
             Error::Full => Error::Full,
             Error::Busy => Error::Busy,
             Error::Statement(reason) => Error::Statement(reason.clone()),
+            Error::Unwritten(reason) => Error::Unwritten(reason.clone()),
             Error::Broken(reason) => Error::Broken(reason.clone()),
             Error::Damaged(reason) => Error::Damaged(reason.clone()),
             other => Error::Broken(other.to_string()),
@@ -187,6 +209,7 @@ impl Error {
 struct Turns<'a> {
     connection: &'a Connection,
     checkpointer: Checkpointer,
+    ballast: Arc<Ballast>,
     /// Pages in the WAL after the last commit, and those that the largest commit added of late.
     wal_pages: i64,
     wal_grows: i64,
@@ -202,10 +225,15 @@ struct Turns<'a> {
 }
 
 impl<'a> Turns<'a> {
-    fn new(connection: &'a Connection, checkpointer: Checkpointer) -> Turns<'a> {
+    fn new(
+        connection: &'a Connection,
+        checkpointer: Checkpointer,
+        ballast: Arc<Ballast>,
+    ) -> Turns<'a> {
         Turns {
             connection,
             checkpointer,
+            ballast,
             wal_pages: 0,
             wal_grows: 0,
             open: Vec::new(),
@@ -250,6 +278,10 @@ impl<'a> Turns<'a> {
             // What stood before it in its file is lost: stored rows are always the file's first ones.
             return;
         }
+        if self.open.is_empty() && self.ballast.is_reached() {
+            // The room that is left is for what the remote answers.
+            return batch.fate.lose(&Error::Full);
+        }
         if !self.open.iter().any(|fate| Arc::ptr_eq(fate, &batch.fate)) {
             self.open.push(batch.fate);
         }
@@ -264,7 +296,7 @@ impl<'a> Turns<'a> {
                     self.commit_batches();
                 }
             }
-            Err(error) => self.lose(&error),
+            Err(error) => self.lose(&error.settled(self.ballast.dir())),
         }
     }
 
@@ -282,6 +314,7 @@ impl<'a> Turns<'a> {
     /// back the message that it took from the queue and that is not its own.
     fn requests(&mut self, first: Request, waiting: &Receiver<Message>) -> Option<Message> {
         self.commit_batches();
+        self.ballast.make_room();
         let begun = self.begin(true);
         let mut replies = Vec::new();
         let mut next = Some(Message::Request(first));
@@ -331,7 +364,7 @@ impl<'a> Turns<'a> {
         self.volume = Volume::default();
         self.wal_grew = true;
         self.connection.execute_batch("COMMIT").map_err(|error| {
-            let error = error.into();
+            let error = Error::from(error).settled(self.ballast.dir());
             if matches!(error, Error::Broken(_) | Error::Damaged(_)) {
                 self.broken = Some(error.again());
             }
@@ -361,7 +394,7 @@ impl<'a> Turns<'a> {
                 Ok(length)
             }
         });
-        match length {
+        match length.map_err(|error| error.settled(self.ballast.dir())) {
             Ok(length) if length.pages - length.written_back >= PAGES_BEGIN => {
                 self.checkpointer.nudge()
             }

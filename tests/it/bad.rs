@@ -22,10 +22,10 @@ fn says(output: &Output, status: i32, words: &[&str]) {
 }
 
 /// A tmpfs of some size, gone with the test. `None` where this user may not mount.
-struct Mount<'a>(&'a Path);
+pub struct Mount<'a>(&'a Path);
 
 impl<'a> Mount<'a> {
-    fn small(path: &'a Path, size: &str) -> Option<Mount<'a>> {
+    pub fn small(path: &'a Path, size: &str) -> Option<Mount<'a>> {
         fs::create_dir_all(path).unwrap();
         let mounted = Command::new("mount")
             .args([
@@ -46,7 +46,7 @@ impl<'a> Mount<'a> {
         }
     }
 
-    fn again(&self, options: &str) {
+    pub fn again(&self, options: &str) {
         let status = Command::new("mount")
             .args(["-o", &format!("remount,{options}")])
             .arg(self.0)

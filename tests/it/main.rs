@@ -5,6 +5,7 @@ mod audit;
 mod bad;
 mod contract;
 mod crash;
+mod disk;
 mod errors;
 mod forecast;
 mod host;
