@@ -188,6 +188,14 @@ Examples:
     #[command(after_help = "Examples:\n  tillsync resume\n  tillsync resume --folder customers")]
     Resume(Resume),
 
+    /// Tries who is told when something needs a person
+    #[command(after_help = "\
+Each outlet that `[alert]` sets gets an alert of kind `test` that begins and ends, the heartbeat a beat.
+
+Example:
+  tillsync alert test")]
+    Alert(Alert),
+
     /// Takes back what a wrongly dropped file changed, as new changes
     #[command(after_help = "Examples:\n  tillsync revert 12 --dry-run\n  tillsync revert 12 --yes")]
     Revert(Revert),
@@ -476,6 +484,18 @@ pub struct Resume {
     /// This folder's intake instead of delivery
     #[arg(long, value_name = "NAME")]
     pub folder: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Alert {
+    #[command(subcommand)]
+    pub what: AlertWhat,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub enum AlertWhat {
+    /// Sends a test to every outlet that is set, and says what came of it
+    Test,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use super::args::{Backup, Restore};
 use super::{Failure, Shell, Status, now, open_for_writing};
 use crate::daemon::lock;
 use crate::status::words;
-use crate::store::backup;
+use crate::store::{self, backup};
 
 pub fn backup(args: &Backup, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let config = shell.load_config()?;
@@ -48,7 +48,20 @@ pub fn restore(args: &Restore, shell: &mut Shell<'_>) -> Result<Status, Failure>
             crate::config::why(&error)
         ))
     })?;
-    backup::restore(&args.file, &config.state_dir)?;
+    backup::restore(&args.file, &config.state_dir).map_err(|error| match error {
+        // Of the file that was named, not of the store.
+        store::Error::Damaged(why) => Failure::Io(format!(
+            "{}: is no backup that can be used: {why}\nNothing was changed. Take another backup.",
+            args.file.display()
+        )),
+        store::Error::Open { path, .. } if path == config.state_dir.join(store::DATABASE) => {
+            Failure::Io(format!(
+                "{}: there is a database already; nothing was overwritten\nA backup goes into an empty state directory: move this one to another folder first.",
+                path.display()
+            ))
+        }
+        other => other.into(),
+    })?;
     shell.say(
         "restored; nothing is sent from it until `tillsync rebind` has compared it with the remote",
     )?;

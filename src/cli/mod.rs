@@ -4,6 +4,7 @@
 //! to a `Shell`, and says how it ended; one place turns that into an exit status.
 
 mod accept;
+mod alert;
 pub mod args;
 mod audit;
 mod backup;
@@ -409,6 +410,7 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<Status, Failure> 
         Command::Revert(args) => revert::run(&args, shell),
         Command::Presets(args) => presets::run(&args, shell),
         Command::Accept(args) => accept::run(&args, shell),
+        Command::Alert(args) => alert::run(&args, shell),
         Command::Pause(args) => pause::pause(&args, shell),
         Command::Resume(args) => pause::resume(&args, shell),
         Command::Trace(args) => trace::run(args, shell),

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use maud::{Markup, PreEscaped, html};
 
 use crate::status::facts::Sample;
-use crate::status::words::{DAY, count, moment, number};
+use crate::status::words::{DAY, count, moment, number, tick};
 
 /// What the picture spans.
 pub const SPAN_MS: i64 = 2 * DAY;
@@ -62,7 +62,7 @@ pub fn picture(samples: &[Sample], now: i64, tz: &TimeZone) -> Markup {
             }
             div.axis aria-hidden="true" {
                 @for (n, class) in [(0, ""), (1, "wide"), (2, ""), (3, "wide")] {
-                    span class=[(!class.is_empty()).then_some(class)] { (moment(from + n * 12 * HOUR, now, tz)) }
+                    span class=[(!class.is_empty()).then_some(class)] { (tick(from + n * 12 * HOUR, now, tz)) }
                 }
                 span { "now" }
             }

@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::{Trouble, chart};
 use crate::kind::Kind;
 use crate::status::facts::{Counts, Facts, Folder, FolderState, LastFile, LinkState, Sample};
-use crate::status::words::{ago, bytes, count, full, iso, list, moment, number, plain, span};
+use crate::status::words::{ago, bytes, count, full, head, iso, list, moment, number, plain, span};
 use crate::status::{Status, Tone, outcome};
 use crate::todo::{Todo, next_due};
 
@@ -39,7 +39,7 @@ pub fn page(status: &Status, samples: &[Sample], downloads: Downloads, tz: &Time
     let facts = &status.facts;
     let tone = class(status.headline.tone);
     let clock = html! {
-        time datetime=(iso(status.now)) title=(full(status.now, tz)) { (short(status.now, tz)) }
+        time datetime=(iso(status.now)) title=(full(status.now, tz)) { (head(status.now, tz)) }
     };
     let main = html! {
         section.verdict.(tone) aria-label="How it stands" {
@@ -141,12 +141,6 @@ pub fn class(tone: Tone) -> &'static str {
         Tone::Waiting => "waiting",
         Tone::Needs => "needs",
     }
-}
-
-fn short(ms: i64, tz: &TimeZone) -> String {
-    crate::status::words::zoned(ms, tz)
-        .strftime("%a %-d %b, %H:%M %Z")
-        .to_string()
 }
 
 /// Text with `code` in backticks.

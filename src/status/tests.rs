@@ -29,31 +29,31 @@ fn one_line_says_how_it_stands() {
         (
             "away",
             Tone::Waiting,
-            "Offline since 12:30",
+            "Offline since 12:30 CET",
             "312 changes wait; nothing to do.",
         ),
         (
             "away-long",
             Tone::Needs,
             "1 thing needs you",
-            "Offline since 05:10; 312 changes wait.",
+            "Offline since 05:10 CET; 312 changes wait.",
         ),
         (
             "refused",
             Tone::Needs,
             "1 thing needs you",
-            "Nothing is sent since 12:30; 312 changes wait; files are taken in as before.",
+            "Nothing is sent since 12:30 CET; 312 changes wait; files are taken in as before.",
         ),
         (
             "limited",
             Tone::Waiting,
-            "Waiting for the rate limit until 14:10",
+            "Waiting for the rate limit until 14:10 CET",
             "312 changes wait; nothing to do.",
         ),
         (
             "paused",
             Tone::Waiting,
-            "Delivery is paused until 15:10",
+            "Delivery is paused until 15:10 CET",
             "312 changes wait; files are taken in as before.",
         ),
         (

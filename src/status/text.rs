@@ -5,7 +5,7 @@ use std::fmt::Write;
 use jiff::tz::TimeZone;
 
 use super::facts::{Counts, Facts, Folder, FolderState, LastFile, LinkState};
-use super::words::{ago, bytes, count, list, moment, number, plain, span, zoned};
+use super::words::{ago, bytes, count, head, list, moment, number, plain, span};
 use super::{Status, Tone};
 use crate::kind::Kind;
 use crate::todo::{Todo, next_due};
@@ -23,8 +23,7 @@ pub fn render_text(status: &Status, tz: &TimeZone, colour: bool) -> String {
     let mut out = String::new();
     let headline = &status.headline;
     let text = paint.tone(headline.tone, &headline.text);
-    // The zone of all times below.
-    let now = zoned(status.now, tz).strftime("%a %-d %b, %H:%M %Z");
+    let now = head(status.now, tz);
     let at = format!("{}, {now}", plain(&facts.store));
     let _ = writeln!(out, "{text}  {}", paint.dim(&at));
     if !headline.detail.is_empty() {

@@ -70,8 +70,28 @@ pub fn zoned(ms: i64, tz: &TimeZone) -> ZonedDateTime {
     timestamp.to_zoned_datetime(tz.clone())
 }
 
-/// As short as it is clear beside `now`: `14:02`, `yesterday 14:02`, `Mon 14:02`, `3 Nov 14:02`, `3 Nov 2025`.
+/// As short as it is clear beside `now`, with its zone: `14:02 CET`, `yesterday 14:02 CET`,
+/// `Mon 14:02 CET`, `3 Nov 14:02 CET`, `3 Nov 2025`. An alert is read far from the host that sent it.
 pub fn moment(ms: i64, now: i64, tz: &TimeZone) -> String {
+    let text = tick(ms, now, tz);
+    // A day has none.
+    match text.contains(':') {
+        true => format!("{text} {}", zone(&zoned(ms, tz))),
+        false => text,
+    }
+}
+
+/// The zone that a clock there shows: `CET`, or `UTC-03` where it has no name.
+fn zone(at: &ZonedDateTime) -> String {
+    let name = at.strftime("%Z").to_string();
+    match name.starts_with(['+', '-']) {
+        true => format!("UTC{name}"),
+        false => name,
+    }
+}
+
+/// `moment` without the zone, for the scale of a picture.
+pub fn tick(ms: i64, now: i64, tz: &TimeZone) -> String {
     let (then, today) = (zoned(ms, tz), zoned(now, tz));
     let days = today
         .date()
@@ -90,7 +110,14 @@ pub fn moment(ms: i64, now: i64, tz: &TimeZone) -> String {
 
 /// Whole, with its zone: `2026-11-25 14:02:03 CET`.
 pub fn full(ms: i64, tz: &TimeZone) -> String {
-    zoned(ms, tz).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+    let at = zoned(ms, tz);
+    format!("{} {}", at.strftime("%Y-%m-%d %H:%M:%S"), zone(&at))
+}
+
+/// A day and its clock, at the head of a page: `Wed 25 Nov, 14:02 CET`.
+pub fn head(ms: i64, tz: &TimeZone) -> String {
+    let at = zoned(ms, tz);
+    format!("{}, {}", at.strftime("%a %-d %b"), moment(ms, ms, tz))
 }
 
 /// ISO 8601 in UTC, for machines: always as long, so that texts sort as times do.
@@ -172,13 +199,19 @@ mod tests {
             .parse::<Timestamp>()
             .unwrap()
             .as_millisecond();
-        assert_eq!(moment(now, now, &tz), "15:00");
-        assert_eq!(moment(now - DAY, now, &tz), "yesterday 15:00");
-        assert_eq!(moment(now + DAY, now, &tz), "tomorrow 15:00");
-        assert_eq!(moment(now - 3 * DAY, now, &tz), "Sun 15:00");
-        assert_eq!(moment(now - 30 * DAY, now, &tz), "26 Oct 15:00");
+        assert_eq!(moment(now, now, &tz), "15:00 CET");
+        assert_eq!(moment(now - DAY, now, &tz), "yesterday 15:00 CET");
+        assert_eq!(moment(now + DAY, now, &tz), "tomorrow 15:00 CET");
+        assert_eq!(moment(now - 3 * DAY, now, &tz), "Sun 15:00 CET");
+        assert_eq!(moment(now - 30 * DAY, now, &tz), "26 Oct 15:00 CET");
         assert_eq!(moment(now - 400 * DAY, now, &tz), "21 Oct 2025");
         assert_eq!(full(now, &tz), "2026-11-25 15:00:00 CET");
+        assert_eq!(head(now, &tz), "Wed 25 Nov, 15:00 CET");
+        let nameless = TimeZone::get("America/Sao_Paulo").unwrap();
+        assert_eq!(moment(now, now, &nameless), "11:00 UTC-03");
+        assert_eq!(full(now, &nameless), "2026-11-25 11:00:00 UTC-03");
+        // As it was on that day.
+        assert_eq!(moment(now - 60 * DAY, now, &tz), "26 Sep 16:00 CEST");
         assert_eq!(iso(now), "2026-11-25T14:00:00.000Z");
     }
 

@@ -85,6 +85,13 @@ fn folder(to: &Path) -> &Path {
 /// it until `rebind`.
 pub fn restore(from: &Path, state_dir: &Path) -> Result<()> {
     let to = state_dir.join(DATABASE);
+    let there = || Error::Open {
+        path: to.clone(),
+        reason: io_reason(&std::io::ErrorKind::AlreadyExists.into()),
+    };
+    if to.symlink_metadata().is_ok() {
+        return Err(there());
+    }
     let source = open(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     refuse_newer(&source)?;
     check(&source)?;
@@ -100,13 +107,10 @@ pub fn restore(from: &Path, state_dir: &Path) -> Result<()> {
         })?;
         copy(&source, new)
     })?;
-    if !made {
-        return Err(Error::Open {
-            path: to,
-            reason: io_reason(&std::io::ErrorKind::AlreadyExists.into()),
-        });
+    match made {
+        true => Ok(()),
+        false => Err(there()),
     }
-    Ok(())
 }
 
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection> {

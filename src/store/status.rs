@@ -68,8 +68,13 @@ pub struct Look {
     pub cycle_used: u64,
 }
 
+/// KiB of pages that a look keeps. It passes over each once; with SQLite's 2 MiB an idle daemon that
+/// looks once a minute is so much larger for ever.
+const CACHE_KIB: i64 = -256;
+
 /// `cycle_begun`: from when on the plan's calls count.
 pub fn look(c: &Connection, now: i64, cycle_begun: Option<i64>) -> Result<Look> {
+    c.pragma_update(None, "cache_size", CACHE_KIB)?;
     let rejecting = rejecting(c, now)?.into_iter();
     let with_codes = |file: NamedFile| -> Result<_> {
         let codes = reject_codes(c, file.id)?;

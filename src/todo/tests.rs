@@ -110,7 +110,7 @@ fn a_plan_that_is_used_up() {
             f.link.until = Some(NOW + 6 * DAY);
         },
         up,
-        &["used up", "until Tue 14:10"],
+        &["used up", "until Tue 14:10 CET"],
         "tillsync requests",
     );
 }
@@ -429,14 +429,17 @@ fn a_file_that_was_expected() {
         "expect",
         |f| f.folders[2].came = Some(NOW - 61 * MINUTE),
         |f| f.folders[2].came = Some(NOW - MINUTE),
-        &["No file for orders since it was due, 14:09", "came 13:09"],
+        &[
+            "No file for orders since it was due, 14:09 CET",
+            "came 13:09 CET",
+        ],
         "ls -la /srv/drop/orders",
     );
     check(
         "expect",
         |f| f.folders[0].came = Some(NOW - 40 * HOUR),
         |f| f.folders[0].came = Some(NOW - MINUTE),
-        &["due, 06:30", "nightly job 17 of the ERP"],
+        &["due, 06:30 CET", "nightly job 17 of the ERP"],
         "ls -la /srv/drop/customers",
     );
     check(
@@ -459,7 +462,7 @@ fn a_folders_own_zone_says_when() {
     // 08:10 there: 06:30 has passed; its evening before began at 00:30 in Paris, after what came.
     assert_eq!(
         found[0].text,
-        "No file for customers since it was due, 06:30"
+        "No file for customers since it was due, 06:30 EST"
     );
     assert_eq!(found[0].since, Some(NOW - 100 * MINUTE));
 }

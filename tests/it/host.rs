@@ -359,3 +359,69 @@ fn a_reload_asked_for_while_it_starts_is_done_and_not_its_end() {
     daemon.signal("-TERM");
     assert_eq!(daemon.ended(), Some(0));
 }
+
+#[test]
+fn alert_test_tries_each_outlet_and_says_what_came_of_it() {
+    let shop = Shop::new();
+    let none = shop.run(&["alert", "test"]);
+    assert_eq!(none.status.code(), Some(78));
+    assert!(said(&none).contains("nobody is told"), "{}", said(&none));
+    let told = shop.path("told");
+    let plain = fs::read_to_string(shop.config()).unwrap();
+    let with = |alert: &str| {
+        fs::write(shop.config(), format!("{plain}[alert]\n{alert}")).unwrap();
+        shop.run(&["alert", "test"])
+    };
+    let hears = format!(
+        "command = [\"sh\", \"-c\", \"cat >>'{}'\"]\n",
+        told.display()
+    );
+    let taken = with(&hears);
+    assert_eq!(taken.status.code(), Some(0), "{}", said(&taken));
+    assert_eq!(said(&taken), "command: taken\n");
+    let lines = fs::read_to_string(&told).unwrap();
+    let alerts: Vec<serde_json::Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let events: Vec<_> = alerts.iter().map(|a| (&a["event"], &a["kind"])).collect();
+    assert_eq!(
+        events,
+        [
+            (&"begin".into(), &"test".into()),
+            (&"end".into(), &"test".into())
+        ]
+    );
+    // Nobody listens there.
+    let failed = with(&format!("{hears}webhook = \"http://127.0.0.1:9/secret\"\n"));
+    assert_eq!(failed.status.code(), Some(74));
+    let text = said(&failed);
+    assert!(
+        text.contains("command: taken") && text.contains("webhook: no connection"),
+        "{text}"
+    );
+    assert!(!text.contains("secret"), "{text}");
+}
+
+#[test]
+fn a_restore_of_what_is_no_backup_or_over_a_store_says_so() {
+    let shop = Shop::new();
+    filled(&shop);
+    let copy = shop.path("copy.db");
+    let copy = copy.to_str().unwrap();
+    assert!(shop.run(&["backup", copy]).status.success());
+    let over = shop.run(&["restore", copy]);
+    assert_eq!(over.status.code(), Some(74));
+    let text = said(&over);
+    assert!(text.contains("nothing was overwritten"), "{text}");
+    fs::remove_dir_all(shop.path("state")).unwrap();
+    fs::create_dir(shop.path("state")).unwrap();
+    let wrong = shop.run(&["restore", shop.config().to_str().unwrap()]);
+    assert_eq!(wrong.status.code(), Some(74));
+    let text = said(&wrong);
+    assert!(
+        text.contains("tillsync.toml: is no backup") && !text.contains("Start (or restart)"),
+        "{text}"
+    );
+    assert!(shop.run(&["restore", copy]).status.success());
+}
