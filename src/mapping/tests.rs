@@ -1327,6 +1327,18 @@ fn a_footer_may_count_under_the_names() {
 }
 
 #[test]
+fn a_delimiter_at_the_headers_end_is_no_column() {
+    let csv = "key,external_ids,traits,\nk,\"{'user_id':['u1']}\",\"{'name':'Ann'}\",\n";
+    let folder = folder(Kind::Customers);
+    let types = MetadataTypes::default();
+    let read = read_file(csv.as_bytes(), &folder, &types, &Known::default(), 9).unwrap();
+    assert_eq!(
+        (&*read.preset, read.records.len()),
+        ("segment-unformatted", 1)
+    );
+}
+
+#[test]
 fn cells_under_no_header_are_told() {
     let csv = ",source_id,name\n0,1,Ann\n1,2,Bo\n,3,Cy\n";
     let folder = folder(Kind::Customers);
