@@ -11,6 +11,7 @@ use super::read::{self, Circumstances, Refusal, Sink, Table, Tally};
 use super::{Error, Result, Site};
 use crate::config::{self, Missing};
 use crate::kind::Kind;
+use crate::mapping::notation::date;
 use crate::record::{Batch, BatchRow};
 use crate::reject::Reject;
 use crate::store::Missing as Lacks;
@@ -197,6 +198,7 @@ impl LookOver<'_> {
         };
         let mut counting = Counting {
             kind: self.circumstances.folder.kind,
+            today: self.circumstances.today,
             keys: wants.present.then_some(keys),
             between,
             comparer,
@@ -313,6 +315,7 @@ struct Found {
 /// Counts what a file would do.
 struct Counting<'a> {
     kind: Kind,
+    today: jiff::civil::Date,
     /// Of a full list.
     keys: Option<&'a mut dyn Keys>,
     between: &'a mut dyn FnMut() -> Result<()>,
@@ -416,7 +419,7 @@ impl Sink for Counting<'_> {
         if let Some(oldest_ms) = self.ages {
             let is_old = |row: &&BatchRow| {
                 row.kind == Kind::Orders
-                    && created_at_ms(batch, row).is_some_and(|at| at < oldest_ms)
+                    && created_at_ms(batch, row, self.today).is_some_and(|at| at < oldest_ms)
             };
             self.found.old += batch.rows.iter().filter(is_old).count() as u64;
         }
@@ -427,15 +430,15 @@ impl Sink for Counting<'_> {
 }
 
 /// When an order was made, by its `metadata.created_at`: a day, or a moment.
-fn created_at_ms(batch: &Batch, row: &BatchRow) -> Option<i64> {
+fn created_at_ms(batch: &Batch, row: &BatchRow, today: jiff::civil::Date) -> Option<i64> {
     let at = batch.shapes[row.shape].position(CREATED_AT)?;
     let values: Vec<&serde_json::value::RawValue> = serde_json::from_str(batch.values(row)).ok()?;
     let text: String = serde_json::from_str(values.get(at)?.get()).ok()?;
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
         return Some(moment.as_millisecond());
     }
-    // A day is over at its end, somewhere on earth.
-    let day: jiff::civil::Date = text.get(..10)?.parse().ok()?;
+    // A day is over at its end, somewhere on earth. In a plain file it stands in whatever notation.
+    let day = date::latest_day(&text, today)?;
     let midnight = day.to_zoned_datetime(jiff::tz::TimeZone::UTC).ok()?;
     Some(midnight.timestamp().as_millisecond() + 36 * 3_600_000)
 }

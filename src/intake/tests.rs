@@ -711,6 +711,28 @@ fn orders_too_old_for_a_live_folder_are_held() {
 }
 
 #[test]
+fn the_age_of_an_order_is_read_in_any_notation() {
+    for (date, state) in [
+        ("2020-01-01", FileState::Held),
+        ("01.02.2020 10:00", FileState::Held),
+        ("01/31/2020 10:00", FileState::Held),
+        ("1/2/2020", FileState::Held),
+        ("Jan 31, 2020", FileState::Held),
+        ("24.11.2026 10:00", FileState::Stored),
+        // The eleventh of December, or the twelfth of November: not old for certain.
+        ("11/12/2026", FileState::Stored),
+        ("last week", FileState::Stored),
+    ] {
+        let mut stage = Stage::new(|f| f.kind = Kind::Orders);
+        let row = stage.take(
+            "a.csv",
+            format!("source_id,amount,date\n1,5.00,\"{date}\"\n"),
+        );
+        assert_eq!(row.state, state, "{date}");
+    }
+}
+
+#[test]
 fn only_orders_that_would_be_stored_are_too_old() {
     let customers = "source_id,email\nC1,ann@b.de\nC2,ann@b.de\n";
     let file = |dates: [&str; 3]| {

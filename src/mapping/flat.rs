@@ -31,6 +31,12 @@ const SUM_WORDS: &[&str] = &[
     "итого",
 ];
 
+/// `2`, `1.234`
+fn is_count(cell: &str) -> bool {
+    let signs = |c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | ' ' | '\'' | '\u{a0}');
+    cell.chars().any(|c| c.is_ascii_digit()) && cell.chars().all(signs)
+}
+
 /// Why a row is no record, with the column at fault.
 #[derive(Debug)]
 pub(super) struct Refused {
@@ -133,7 +139,9 @@ impl Reading {
                 .count();
             return filled <= 2.max(self.header.len() / 3);
         }
-        self.plan.telling.iter().all(blank)
+        // Under the names stands how many there are.
+        let tells_nothing = |column: &usize| blank(column) || is_count(row.cell(*column));
+        self.plan.telling.iter().all(tells_nothing)
     }
 
     pub(super) fn reject_fault(&self, row: &Row<'_>) -> Reject {

@@ -1292,6 +1292,53 @@ fn a_birthday_without_its_year_is_kept_in_any_notation() {
 }
 
 #[test]
+fn days_between_dots_come_first_whatever_stands_between_slashes() {
+    let csv = "source_id,birthdate\n1,01.02.1990\n2,12/31/1990\n3,31.12.1990\n";
+    let mut of = folder(Kind::Customers);
+    let days = |of: &Folder| {
+        let types = MetadataTypes::default();
+        let read = read_file(csv.as_bytes(), of, &types, &Known::default(), 9).unwrap();
+        let days = (read.records.iter()).map(|r| r.3.get("birthdate").unwrap().to_owned());
+        days.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        days(&of),
+        [r#""1990-02-01""#, r#""1990-12-31""#, r#""1990-12-31""#]
+    );
+    // A setting is a setting.
+    of.dates = Some(crate::config::DateOrder::MonthFirst);
+    assert_eq!(days(&of), [r#""1990-01-02""#, r#""1990-12-31""#]);
+}
+
+#[test]
+fn a_footer_may_count_under_the_names() {
+    for footer in ["Summe;2", "Summe:;1.234", "Gesamt;"] {
+        let csv = format!("Kundennr;Name\n1;Ann\n2;Bo\n{footer}\n");
+        let folder = folder(Kind::Customers);
+        let types = MetadataTypes::default();
+        let read = read_file(csv.as_bytes(), &folder, &types, &Known::default(), 9).unwrap();
+        assert_eq!((read.records.len(), read.skipped), (2, 1), "{footer}");
+    }
+    let csv = "Kundennr;Name\nTotal;Total SE\nSumme;Ann\n";
+    let folder = folder(Kind::Customers);
+    let types = MetadataTypes::default();
+    let read = read_file(csv.as_bytes(), &folder, &types, &Known::default(), 9).unwrap();
+    assert_eq!(read.records.len(), 2);
+}
+
+#[test]
+fn a_delimiter_at_the_headers_end_is_no_column() {
+    let csv = "key,external_ids,traits,\nk,\"{'user_id':['u1']}\",\"{'name':'Ann'}\",\n";
+    let folder = folder(Kind::Customers);
+    let types = MetadataTypes::default();
+    let read = read_file(csv.as_bytes(), &folder, &types, &Known::default(), 9).unwrap();
+    assert_eq!(
+        (&*read.preset, read.records.len()),
+        ("segment-unformatted", 1)
+    );
+}
+
+#[test]
 fn cells_under_no_header_are_told() {
     let csv = ",source_id,name\n0,1,Ann\n1,2,Bo\n,3,Cy\n";
     let folder = folder(Kind::Customers);

@@ -262,7 +262,10 @@ fn shape_says_no(spec: &Spec, header: &Header) -> Option<String> {
     {
         return Some(format!("`{first}` is not the first column"));
     }
-    if signature.columns_max.is_some_and(|max| header.len() > max) {
+    // A delimiter at the header's end makes no column.
+    let named = header.names().iter().filter(|name| !name.trim().is_empty());
+    let named = named.count();
+    if signature.columns_max.is_some_and(|max| named > max) {
         return Some("it has more columns".to_owned());
     }
     if signature.zones {

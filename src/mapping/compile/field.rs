@@ -323,6 +323,7 @@ impl Compiler<'_> {
         let shop = self.spec.manner == Manner::Shop;
         DateRule {
             style: self.date_style(),
+            is_set: self.date_style().is_some(),
             today: self.today,
             past,
             zeros_are_blank: shop,

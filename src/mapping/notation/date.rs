@@ -17,6 +17,8 @@ use crate::reject::Code;
 pub struct DateRule {
     /// `None`: the column does not say, and doubtful cells are rejected.
     pub style: Option<DateStyle>,
+    /// A setting says so, and not the column's cells: then it holds between dots, too.
+    pub is_set: bool,
     /// A two-digit year is never later than this day's (a birth), else at most 20 years later.
     pub today: Date,
     pub past: bool,
@@ -165,6 +167,25 @@ pub fn day(text: &str, rule: &DateRule) -> Result<Option<Date>, Wrong> {
     day_of(parse(text)?.day, rule).map(Some)
 }
 
+/// The latest day that a text may name, whichever way round it is: what is old by it is old for certain.
+/// `None`: it is no date.
+pub fn latest_day(text: &str, today: Date) -> Option<Date> {
+    let parts = parse(text.trim()).ok()?;
+    let by = |order| {
+        let rule = DateRule {
+            style: Some(DateStyle::Order(order)),
+            is_set: false,
+            today,
+            past: false,
+            zeros_are_blank: false,
+            earlier: false,
+            unix: false,
+        };
+        day_of(parts.day, &rule).ok()
+    };
+    by(DateOrder::DayFirst).max(by(DateOrder::MonthFirst))
+}
+
 fn push_json(out: &mut String, value: impl std::fmt::Display) {
     use std::fmt::Write;
     write!(out, "\"{value}\"").expect("a string takes all that is written");
@@ -246,9 +267,10 @@ fn day_of(day: Day, rule: &DateRule) -> Result<Date, Wrong> {
         } => {
             let order = match rule.style {
                 Some(DateStyle::Iso) => return Err(not_a_date()),
+                // No one puts the month first between dots (FORMATS-SHOPS.md, R7), whatever the column's
+                // other cells have between slashes.
+                _ if dots && !rule.is_set => DateOrder::DayFirst,
                 Some(DateStyle::Order(order)) => order,
-                // No one puts the month first between dots (FORMATS-SHOPS.md, R7).
-                None if dots => DateOrder::DayFirst,
                 None if first == second => DateOrder::DayFirst,
                 None => {
                     return Err(date_wrong(
@@ -568,6 +590,7 @@ mod tests {
             style,
             today: jiff::civil::date(2026, 11, 25),
             past: true,
+            is_set: style.is_some(),
             zeros_are_blank: false,
             earlier: false,
             unix: false,
