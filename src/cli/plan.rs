@@ -15,10 +15,10 @@ use crate::budget::{Budget, Part};
 use crate::config::problem::visible;
 use crate::config::{BY_HAND, Config, Folder};
 use crate::daemon::parts;
-use crate::intake::plan::{CircumstancesOf, PlannedFile, Sent, dry_run};
+use crate::intake::plan::{CircumstancesOf, PlannedFile, dry_run};
 use crate::kind::Kind;
 use crate::mapping::MetadataTypes;
-use crate::plan::{Forecast, Forecaster};
+use crate::plan::Forecast;
 use crate::status::words;
 use crate::store::flight;
 use crate::store::{self, Store};
@@ -324,29 +324,11 @@ fn forecasts(
         None => Default::default(),
     };
     let budget = Budget::new(Part::of(&config.api), kept, &spent, now);
+    let both = files.iter().zip(planned);
     let forecast = |((_, folder), file): (&(PathBuf, Folder), &PlannedFile)| {
-        let mut forecaster = Forecaster::new(config.api.bulk);
-        for record in &file.to_send {
-            match record.what {
-                Sent::Deleted => forecaster.delete(record.kind),
-                Sent::Remade => {
-                    forecaster.delete(record.kind);
-                    forecaster.upsert(record.kind, record.bytes, folder.history);
-                }
-                Sent::ChangedById if !folder.history => forecaster.known_order(),
-                Sent::New if record.kind == Kind::Skus => forecaster.new_sku(record.row_bytes),
-                Sent::New | Sent::Changed | Sent::ChangedById => {
-                    forecaster.upsert(record.kind, record.bytes, folder.history)
-                }
-                Sent::Unmade | Sent::Nothing => {}
-            }
-            if record.consents {
-                forecaster.consents();
-            }
-        }
-        forecaster.finish(&budget)
+        file.forecast(config.api.bulk, folder.history, &budget)
     };
-    Ok(files.iter().zip(planned).map(forecast).collect())
+    Ok(both.map(forecast).collect())
 }
 
 fn tell_table(

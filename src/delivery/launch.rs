@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::calls::{self, Carriage};
 use super::{Cargo, InAir, Loop};
 use crate::kind::Kind;
-use crate::plan::{Channel, Cut, Next, Taken, bulk_endpoint};
+use crate::plan::{Channel, Cut, Next, Taken, bulk_endpoint, metadata_endpoint};
 use crate::store::Result;
 use crate::store::flight::{self, Candidate, NewRequest};
 use crate::verdict::Wanted;
@@ -16,15 +16,6 @@ struct Body {
     cut: Cut,
     /// With commas between, or as rows.
     items: String,
-}
-
-/// The call that carries one change of metadata for many.
-fn metadata_endpoint(kind: Kind) -> Option<Endpoint> {
-    match kind {
-        Kind::Customers => Some(Endpoint::CustomersMetadata),
-        Kind::Products => Some(Endpoint::ProductsMetadata),
-        Kind::Skus | Kind::Orders => None,
-    }
 }
 
 impl Loop {

@@ -11,11 +11,12 @@ use super::original::Originals;
 use super::read::{self, Circumstances, Sink, Tally};
 use super::returned::Returned;
 use super::{Error, Result};
+use crate::budget::Budget;
 use crate::config;
 use crate::folder::claim::Claimed;
 use crate::kind::Kind;
 use crate::mapping::ColumnUse;
-use crate::plan::stands_in_an_address;
+use crate::plan::{Forecast, Forecaster, Shared, Weight, shared, stands_in_an_address, weight};
 use crate::record::{Act, Batch, BatchRow, CLEARED, Content};
 use crate::reject::Reject;
 use crate::store::{Compared, Comparer, Outcome, Present, Store, StoreLookup};
@@ -60,8 +61,8 @@ pub struct ToSend {
     pub what: Sent,
     /// Its consents are to be told, by a call of their own.
     pub consents: bool,
-    /// About how much its JSON weighs.
-    pub bytes: usize,
+    /// In bodies of many.
+    pub weight: Weight,
     /// Of a new SKU: bytes of its row in a CSV upload, if that carries it.
     pub row_bytes: Option<usize>,
 }
@@ -140,6 +141,7 @@ pub fn dry_run(
     let mut comparing = Comparing {
         comparer: Comparer::new(look()?, scratch_dir)?,
         seen: HashSet::new(),
+        unchanged: HashSet::new(),
         sent_at: HashMap::new(),
         planned: PlannedFile::default(),
         row_bytes,
@@ -153,6 +155,7 @@ pub fn dry_run(
             ..PlannedFile::default()
         };
         comparing.seen.clear();
+        comparing.unchanged.clear();
         comparing.sent_at.clear();
         let told = plan_one(
             path,
@@ -248,6 +251,12 @@ fn plan_one(
     }
     lookup.take_error().map_or(Ok(()), Err)?;
     (comparing.planned.rows, comparing.planned.skipped) = (tally.rows, tally.skipped);
+    let along = comparing.comparer.end_file()?;
+    comparing.planned.notices.extend(match along {
+        0 => None,
+        1 => Some("1 SKU would be deleted with its product".to_owned()),
+        n => Some(format!("{n} SKUs would be deleted with their products")),
+    });
     Ok(())
 }
 
@@ -292,13 +301,15 @@ fn look_over(
     if hold::is_full(circumstances.folder, tables) {
         comparing.planned.deleted += list.missing()?.missing;
         list.present.each_missing(|kind, key| {
-            let bytes = key.len();
-            let what = Sent::Deleted;
+            let what = match comparing.comparer.missed(kind, key)?.sent {
+                true => Sent::Deleted,
+                false => Sent::Unmade,
+            };
             comparing.planned.to_send.push(ToSend {
                 kind,
                 what,
                 consents: false,
-                bytes,
+                weight: weight(kind, key, &Content::default()),
                 row_bytes: None,
             });
             Ok(())
@@ -330,6 +341,8 @@ struct Comparing<'a> {
     comparer: Comparer,
     /// Keys of this file: a record counts once a file, by the first that it does to it.
     seen: HashSet<u64>,
+    /// Of those, or others, that stand in the file as they were.
+    unchanged: HashSet<u64>,
     /// Where in `to_send` a record of this file stands: it goes once, after all of the file's rows.
     sent_at: HashMap<u64, usize>,
     planned: PlannedFile,
@@ -342,25 +355,18 @@ impl Sink for Comparing<'_> {
         let compared = self.comparer.compare(batch)?;
         for (row, compared) in batch.rows.iter().zip(compared) {
             let key = batch.key(row);
-            let names: usize = batch.shapes[row.shape]
-                .fields()
-                .iter()
-                .map(|field| field.len() + 4)
-                .sum();
-            let bytes = key.len() + names + batch.values(row).len();
-            let row_bytes = if row.kind == Kind::Skus && matches!(compared.outcome, Outcome::New) {
-                let fields = batch.shapes[row.shape].fields();
-                Content::decode(fields, batch.values(row))
-                    .and_then(|content| (self.row_bytes)(key, &content))
-            } else {
-                None
-            };
+            let content = compared.content.as_ref();
             let to_send = ToSend {
                 kind: row.kind,
                 what: sent(row.kind, key, &compared),
                 consents: tells_consents(batch, row, &compared),
-                bytes,
-                row_bytes,
+                weight: Weight {
+                    change: shared_change(row.kind, &compared),
+                    ..weight(row.kind, key, content.unwrap_or(&Content::default()))
+                },
+                row_bytes: content
+                    .filter(|_| row.kind == Kind::Skus && compared.outcome == Outcome::New)
+                    .and_then(|content| (self.row_bytes)(key, content)),
             };
             self.note(row.kind, key, to_send, compared);
             if self.planned.samples.len() < SAMPLES_MAX && row.act == Act::Upsert {
@@ -392,7 +398,14 @@ impl Comparing<'_> {
         // A customer that an orders file brings along does not count.
         let is_own = kind == Kind::Orders || self.planned.kind != Some(Kind::Orders);
         let mark = xxhash_rust::xxh3::xxh3_64(format!("{} {key}", kind.code()).as_bytes());
-        let once = u64::from(is_own && self.seen.insert(mark));
+        // As intake counts: by the first that is done to it; that nothing was, is another count.
+        let once = match compared.outcome {
+            Outcome::Unchanged => {
+                is_own && !self.seen.contains(&mark) && self.unchanged.insert(mark)
+            }
+            _ => is_own && self.seen.insert(mark),
+        };
+        let once = u64::from(once);
         match compared.outcome {
             Outcome::New => self.planned.new += once,
             Outcome::Unchanged => {
@@ -444,14 +457,33 @@ impl ToSend {
             consents: !matches!(what, Sent::Deleted | Sent::Unmade)
                 && (self.consents || later.consents),
             row_bytes: later.row_bytes.filter(|_| what == Sent::New),
+            // What two rows change together is not looked into.
+            weight: Weight {
+                change: None,
+                ..later.weight
+            },
             ..later
         };
+    }
+}
+
+/// The change of metadata that is all that would be told of a record.
+fn shared_change(kind: Kind, compared: &Compared) -> Option<Shared> {
+    match &compared.outcome {
+        Outcome::Changed(patch)
+            if matches!(kind, Kind::Customers | Kind::Products) && compared.remote.acked =>
+        {
+            let fields = patch.fields.iter();
+            shared(fields.map(|(field, (_, to))| (field.as_str(), to.as_deref())))
+        }
+        _ => None,
     }
 }
 
 /// What delivery would send of a record by this row.
 fn sent(kind: Kind, key: &str, compared: &Compared) -> Sent {
     match &compared.outcome {
+        Outcome::New | Outcome::Changed(_) if compared.waits => Sent::Nothing,
         Outcome::Unchanged => Sent::Nothing,
         Outcome::New => Sent::New,
         Outcome::Deleted if compared.remote.sent => Sent::Deleted,
@@ -493,6 +525,29 @@ fn tells_consents(batch: &Batch, row: &BatchRow, compared: &Compared) -> bool {
                 })
         }
         Outcome::Unchanged | Outcome::Deleted => false,
+    }
+}
+
+impl PlannedFile {
+    /// What delivery would take for it, by the rules that delivery itself keeps.
+    pub fn forecast(&self, mode: config::Bulk, history: bool, budget: &Budget) -> Forecast {
+        let mut forecaster = Forecaster::new(mode);
+        for record in &self.to_send {
+            match record.what {
+                Sent::Deleted => forecaster.delete(record.kind),
+                Sent::Remade => forecaster.remake(record.kind, record.weight),
+                Sent::ChangedById if !history => forecaster.known_order(),
+                Sent::New if record.kind == Kind::Skus => forecaster.new_sku(record.row_bytes),
+                Sent::New | Sent::Changed | Sent::ChangedById => {
+                    forecaster.upsert(record.kind, record.weight, history)
+                }
+                Sent::Unmade | Sent::Nothing => {}
+            }
+            if record.consents {
+                forecaster.consents();
+            }
+        }
+        forecaster.finish(budget)
     }
 }
 

@@ -6,14 +6,58 @@ use crate::budget::Budget;
 use crate::config::Bulk;
 use crate::kind::Kind;
 use crate::record::Content;
-use crate::wire::{BODY_BYTES_MAX, Endpoint, PathKey, Purse, segment, sku_row};
+use crate::wire::{
+    BODY_BYTES_MAX, Endpoint, PathKey, Purse, bulk_item, metadata_frame_bytes, metadata_key,
+    segment, sku_row,
+};
 
 use super::cut::{Cut, Taken};
-use super::{Channel, SINGLES_IN_AIR_MAX, SINGLES_MAX, bulk_endpoint, channel, skus_by_csv};
+use super::shared::{Due, Search, metadata_change};
+use super::{
+    Channel, SINGLES_IN_AIR_MAX, SINGLES_MAX, bulk_endpoint, channel, metadata_endpoint,
+    skus_by_csv,
+};
 
 /// Bytes of a new SKU's row in the CSV upload; `None`: its columns cannot carry all of it.
 pub fn sku_row_bytes(key: &str, content: &Content) -> Option<usize> {
     sku_row(key, content).map(|row| row.len())
+}
+
+/// What a record weighs in a body of many, and its key in a call that carries one change for many.
+pub fn weight(kind: Kind, key: &str, content: &Content) -> Weight {
+    Weight {
+        bytes: bulk_item(kind, key, content).len(),
+        key_bytes: metadata_key(key).len(),
+        change: None,
+    }
+}
+
+/// Bytes of one record in bodies of either sort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weight {
+    pub bytes: usize,
+    pub key_bytes: usize,
+    /// The change of metadata that is all that the remote has to be told.
+    pub change: Option<Shared>,
+}
+
+/// A change of metadata, which others may share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shared {
+    /// Tells it from others.
+    hash: u64,
+    bytes: u32,
+    frame_bytes: u32,
+}
+
+/// Of fields that changed, each with what it becomes.
+pub fn shared<'a>(fields: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> Option<Shared> {
+    let change = metadata_change(fields)?;
+    Some(Shared {
+        hash: xxhash_rust::xxh3::xxh3_64(change.as_bytes()),
+        bytes: change.len() as u32,
+        frame_bytes: metadata_frame_bytes(&change) as u32,
+    })
 }
 
 /// Whether a key can stand in a call's address, so that an order of it can be changed by PUT.
@@ -27,6 +71,8 @@ const CALL_MS: i64 = 150;
 /// Counts records in the order of delivery into calls, by the rules that delivery keeps.
 pub struct Forecaster {
     mode: Bulk,
+    /// Customers and products that may go in bodies of many, in the order of delivery.
+    many: BTreeMap<Kind, Vec<Weight>>,
     bodies: BTreeMap<Kind, Bodies>,
     singles: BTreeMap<Endpoint, u64>,
 }
@@ -52,32 +98,34 @@ impl Forecaster {
     pub fn new(mode: Bulk) -> Forecaster {
         Forecaster {
             mode,
+            many: BTreeMap::new(),
             bodies: BTreeMap::new(),
             singles: BTreeMap::new(),
         }
     }
 
-    /// A record that would be made or changed. `item_bytes`: of its JSON in a body of many
-    /// (`wire::bulk_item`); `history`: an order of a history folder.
-    pub fn upsert(&mut self, kind: Kind, item_bytes: usize, history: bool) {
-        let of_many = match kind {
-            Kind::Orders if history => Channel::Import,
-            Kind::Customers | Kind::Products if self.mode != Bulk::Never => Channel::Bulk,
-            _ => return self.single(single_endpoint(kind)),
-        };
+    /// A record that would be made or changed. `history`: an order of a history folder.
+    pub fn upsert(&mut self, kind: Kind, weight: Weight, history: bool) {
+        match kind {
+            Kind::Orders if history => self.in_body(kind, Channel::Import, weight.bytes),
+            Kind::Customers | Kind::Products => self.many.entry(kind).or_default().push(weight),
+            Kind::Skus | Kind::Orders => self.single(single_endpoint(kind)),
+        }
+    }
+
+    fn in_body(&mut self, kind: Kind, channel: Channel, bytes: usize) {
         let bodies = self.bodies.entry(kind).or_insert_with(|| Bodies {
-            channel: of_many,
-            cut: Cut::new(of_many, BODY_BYTES_MAX),
+            channel,
+            cut: Cut::new(channel, BODY_BYTES_MAX),
             full: Vec::new(),
         });
-        match bodies.cut.take(item_bytes) {
-            Taken::Yes => {}
-            // It goes alone, and is refused.
-            Taken::TooLarge => self.single(single_endpoint(kind)),
+        match bodies.cut.take(bytes) {
+            // One that fits into no body is parked without a call.
+            Taken::Yes | Taken::TooLarge => {}
             Taken::Full => {
                 bodies.full.push(bodies.cut.records());
-                bodies.cut = Cut::new(of_many, BODY_BYTES_MAX);
-                bodies.cut.take(item_bytes);
+                bodies.cut = Cut::new(channel, BODY_BYTES_MAX);
+                bodies.cut.take(bytes);
             }
         }
     }
@@ -85,22 +133,9 @@ impl Forecaster {
     /// A new SKU: as `upsert`, but that many go by CSV. `row_bytes`: of its row (`wire::sku_row`), if
     /// the columns carry it.
     pub fn new_sku(&mut self, row_bytes: Option<usize>) {
-        let Some(bytes) = row_bytes else {
-            return self.single(Endpoint::Sku);
-        };
-        let bodies = self.bodies.entry(Kind::Skus).or_insert_with(|| Bodies {
-            channel: Channel::Csv,
-            cut: Cut::new(Channel::Csv, BODY_BYTES_MAX),
-            full: Vec::new(),
-        });
-        match bodies.cut.take(bytes) {
-            Taken::Yes => {}
-            Taken::TooLarge => self.single(Endpoint::Sku),
-            Taken::Full => {
-                bodies.full.push(bodies.cut.records());
-                bodies.cut = Cut::new(Channel::Csv, BODY_BYTES_MAX);
-                bodies.cut.take(bytes);
-            }
+        match row_bytes {
+            Some(bytes) => self.in_body(Kind::Skus, Channel::Csv, bytes),
+            None => self.single(Endpoint::Sku),
         }
     }
 
@@ -119,6 +154,17 @@ impl Forecaster {
         }
     }
 
+    /// A record that is deleted first and then made again: alone, as its deletion is done. With bodies for
+    /// all, those whose deletions are done together share one, and how many do is not foretold: at the least
+    /// one body.
+    pub fn remake(&mut self, kind: Kind, weight: Weight) {
+        self.delete(kind);
+        match (self.mode, kind) {
+            (Bulk::Always, Kind::Customers | Kind::Products) => self.upsert(kind, weight, false),
+            _ => self.single(single_endpoint(kind)),
+        }
+    }
+
     /// What a customer said of consents.
     pub fn consents(&mut self) {
         self.single(Endpoint::Consents);
@@ -133,8 +179,17 @@ impl Forecaster {
     pub fn finish(self, budget: &Budget) -> Forecast {
         let mut forecast = Forecast::default();
         let (mut bulk, mut api) = (0, 0);
+        for (kind, due) in self.many {
+            let calls = many(kind, due, self.mode);
+            let endpoint = bulk_endpoint(kind).expect("it has a call for many");
+            forecast.add(endpoint, calls.whole);
+            forecast.add(metadata_endpoint(kind).expect("it has one"), calls.shared);
+            forecast.add(single_endpoint(kind), calls.singles);
+            bulk += calls.whole + calls.shared;
+            api += calls.singles;
+        }
         for (kind, bodies) in self.bodies {
-            let (of_many, singles) = bodies.calls(kind, self.mode);
+            let (of_many, singles) = bodies.calls(self.mode);
             let endpoint = bulk_endpoint(kind).expect("only kinds with a call for many are cut");
             forecast.add(endpoint, of_many);
             forecast.add(single_endpoint(kind), singles);
@@ -161,29 +216,78 @@ impl Forecaster {
 
 impl Bodies {
     /// Calls for many, and single calls for what is left.
-    fn calls(&self, kind: Kind, mode: Bulk) -> (u64, u64) {
+    fn calls(&self, mode: Bulk) -> (u64, u64) {
         let last = Some(self.cut.records()).filter(|records| *records > 0);
         let chunks: Vec<usize> = self.full.iter().copied().chain(last).collect();
         if self.channel == Channel::Import {
             return (chunks.len() as u64, 0);
         }
-        let mut left: usize = chunks.iter().sum();
+        let left: usize = chunks.iter().sum();
         if self.channel == Channel::Csv {
             return match skus_by_csv(left, mode) {
                 true => (chunks.len() as u64, 0),
                 false => (0, left as u64),
             };
         }
-        let mut of_many = 0;
-        for records in chunks {
-            if channel(kind, left.min(SINGLES_MAX + 1), mode, false) == Channel::Single {
-                return (of_many, left as u64);
-            }
-            of_many += 1;
-            left -= records;
-        }
-        (of_many, 0)
+        (chunks.len() as u64, 0)
     }
+}
+
+/// Calls that carry customers or products.
+#[derive(Clone, Copy, Debug, Default)]
+struct Many {
+    whole: u64,
+    shared: u64,
+    singles: u64,
+}
+
+/// Step by step as delivery takes them: few singly, else a body of those that share a change where that is
+/// cheaper, else a body of whole records.
+fn many(kind: Kind, mut due: Vec<Weight>, mode: Bulk) -> Many {
+    let mut calls = Many::default();
+    while !due.is_empty() {
+        if channel(kind, due.len().min(SINGLES_MAX + 1), mode, false) == Channel::Single {
+            calls.singles = due.len() as u64;
+            return calls;
+        }
+        let mut search = Search::new(BODY_BYTES_MAX);
+        for weight in &due {
+            let seen = Due {
+                bytes: weight.bytes,
+                key_bytes: weight.key_bytes,
+                change: weight.change.map(|change| (change, change.bytes as usize)),
+            };
+            if !search.see(seen) {
+                break;
+            }
+        }
+        let change = search.finish();
+        let mut cut = match change {
+            Some(change) => {
+                Cut::new(Channel::Metadata, BODY_BYTES_MAX).beside(change.frame_bytes as usize)
+            }
+            None => Cut::new(Channel::Bulk, BODY_BYTES_MAX),
+        };
+        let mut is_full = false;
+        due.retain(|weight| {
+            if is_full || (change.is_some() && weight.change != change) {
+                return true;
+            }
+            let taken = match change {
+                Some(_) => cut.take(weight.key_bytes),
+                None => cut.take(weight.bytes),
+            };
+            is_full = taken == Taken::Full;
+            is_full
+        });
+        let count = match change {
+            Some(_) => &mut calls.shared,
+            None => &mut calls.whole,
+        };
+        // Those that fit into no body are parked without a call.
+        *count += u64::from(cut.records() > 0);
+    }
+    calls
 }
 
 impl Forecast {
@@ -232,7 +336,12 @@ mod tests {
         let mut forecaster = Forecaster::new(mode);
         for &(kind, count, bytes, history) in records {
             for _ in 0..count {
-                forecaster.upsert(kind, bytes, history);
+                let weight = Weight {
+                    bytes,
+                    key_bytes: 8,
+                    change: None,
+                };
+                forecaster.upsert(kind, weight, history);
             }
         }
         forecaster.finish(&Budget::new(part, Kept::default(), &[], 0))

@@ -8,11 +8,15 @@ mod cut;
 mod forecast;
 mod link;
 mod parents;
+mod shared;
 
 pub use cut::{Cut, Taken};
-pub use forecast::{Forecast, Forecaster, sku_row_bytes, stands_in_an_address};
+pub use forecast::{
+    Forecast, Forecaster, Shared, Weight, shared, sku_row_bytes, stands_in_an_address, weight,
+};
 pub use link::{Link, PROBE_MS_MAX, State, backoff_ms};
 pub use parents::{Parent, Parents, Readiness, readiness};
+pub use shared::{Due, Search, metadata_change};
 
 use crate::budget::{Budget, Room};
 use crate::config::Bulk;
@@ -35,6 +39,9 @@ pub const JOBS_OPEN_MAX: usize = 8;
 /// where it is not, and a download of keys. It is the number of SKUs that counts, not that of their products:
 /// a key is one over the whole catalogue, so that a product's own list would not prove that none has it.
 pub const SKUS_SINGLE_MAX: usize = 20;
+
+/// A job that is asked for within this time may end soon.
+const SOON_MS: i64 = 30_000;
 
 /// How records of a kind are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,6 +99,15 @@ pub fn bulk_endpoint(kind: Kind) -> Option<Endpoint> {
     }
 }
 
+/// The call that carries one change of metadata for many.
+pub fn metadata_endpoint(kind: Kind) -> Option<Endpoint> {
+    match kind {
+        Kind::Customers => Some(Endpoint::CustomersMetadata),
+        Kind::Products => Some(Endpoint::ProductsMetadata),
+        Kind::Skus | Kind::Orders => None,
+    }
+}
+
 /// What waits of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queue {
@@ -109,6 +125,8 @@ pub struct Queue {
     /// See `channel`.
     pub bound: bool,
     pub jobs_open: usize,
+    /// So many wait for a parent on its way.
+    pub held: usize,
     /// A deletion waits until the line of the remote's jobs is worked off.
     pub line: bool,
     /// When the next of those that may not go yet may.
@@ -273,6 +291,13 @@ fn send(look: &Outlook<'_>, free: usize, now: i64, wake: &mut Wake) -> Option<Ne
         .find_map(|queue| of_queue(queue, look, free, body_room, now, wake))
 }
 
+/// Whether answers are on their way that may set free what waits for parents: then one body carries what
+/// two would. A job that takes long is asked for less and less often, and holds nothing back.
+fn parents_come(look: &Outlook<'_>, now: i64) -> bool {
+    let soon = |job: &OpenJob| job.asked || job.next_poll < now.saturating_add(SOON_MS);
+    look.in_air > 0 || look.jobs.iter().any(soon)
+}
+
 fn wants_body(queue: &Queue, mode: Bulk) -> bool {
     queue.imports > 0
         || skus_by_csv(queue.csv, mode)
@@ -297,6 +322,7 @@ fn of_queue(
         JOBS_OPEN_MAX
     };
     let job_room = body_room && queue.jobs_open < jobs_max;
+    let grows = queue.held > 0 && parents_come(look, now);
     let of_many = if kind == Kind::Orders {
         Channel::Import
     } else {
@@ -309,7 +335,7 @@ fn of_queue(
             body: Some(body),
         });
     }
-    if job_room && queue.imports > 0 {
+    if job_room && queue.imports > 0 && !grows {
         return Some(Next::Body {
             kind,
             channel: of_many,
@@ -321,6 +347,7 @@ fn of_queue(
     let spare = skus_by_csv(queue.csv, mode) && look.listing != Listing::Unusable;
     if spare {
         match look.listing {
+            Listing::Known if grows => {}
             Listing::Known if job_room => {
                 return Some(Next::Body {
                     kind,

@@ -35,6 +35,7 @@ fn queue(kind: Kind, upserts: usize) -> Queue {
         bodies: Vec::new(),
         bound: false,
         jobs_open: 0,
+        held: 0,
         line: false,
         next: None,
     }
@@ -184,6 +185,27 @@ fn history_is_imported_one_body_at_a_time() {
     check(&case, body(Kind::Orders, Channel::Import, None));
     case.queues[0].jobs_open = 1;
     check(&case, singles(Kind::Orders, 2));
+}
+
+#[test]
+fn a_body_waits_for_those_whose_parents_are_about_to_come() {
+    let mut history = queue(Kind::Orders, 0);
+    history.imports = 30;
+    history.held = 1;
+    let mut case = case(vec![history]);
+    check(&case, body(Kind::Orders, Channel::Import, None));
+    case.in_air = 1;
+    check(&case, Next::Idle);
+    case.in_air = 0;
+    case.jobs = vec![OpenJob {
+        flight: 1,
+        next_poll: 3_000,
+        asked: false,
+    }];
+    check(&case, Next::SleepUntil(3_000));
+    // It takes long.
+    case.jobs[0].next_poll = 50_000;
+    check(&case, body(Kind::Orders, Channel::Import, None));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! The same rules as `apply`, on a reader; what the batches would have made so far stands in scratch
 //! space, so that a key that stands twice in a file is compared with its first row.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -10,8 +11,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::apply::decode;
 use super::edit::{self, Shapes, Stored};
 use super::files::damaged;
-use super::{Result, scratch};
+use super::{Result, flight, scratch, skus};
 use crate::kind::Kind;
+use crate::plan::Parent;
 use crate::record::{Act, Batch, BatchRow, Content, Patch};
 
 /// What a row would do with its record.
@@ -33,6 +35,10 @@ pub struct Compared {
     pub counts: bool,
     /// What the remote may hold of it, where something is to be told; else nothing.
     pub remote: AtRemote,
+    /// What would be stored of it then; `None`: it is unchanged, or would be deleted.
+    pub content: Option<Content>,
+    /// A SKU whose product is deleted here or parked: nothing of it goes before the product comes.
+    pub waits: bool,
 }
 
 /// What the remote may hold of a record.
@@ -42,6 +48,8 @@ pub struct AtRemote {
     pub sent: bool,
     /// The API's own id is known, so that an order can be changed by it.
     pub id: bool,
+    /// It acknowledged what is stored.
+    pub acked: bool,
 }
 
 /// Compares batches with what is stored, and with what earlier batches would have made of it.
@@ -51,6 +59,8 @@ pub struct Comparer {
     shapes: Shapes,
     /// Nothing stands in scratch space: no need to ask.
     nothing_made: bool,
+    /// Products that the present file would delete.
+    deleted_products: HashSet<String>,
 }
 
 /// A record as the batches would have made it.
@@ -77,6 +87,7 @@ impl Comparer {
             scratch,
             shapes: Shapes::default(),
             nothing_made: true,
+            deleted_products: HashSet::new(),
         })
     }
 
@@ -88,12 +99,84 @@ impl Comparer {
         result
     }
 
+    /// A full list lacks it. Before the list's rows are compared.
+    pub fn missed(&mut self, kind: Kind, key: &str) -> Result<AtRemote> {
+        self.make(kind, key, None)?;
+        match edit::stored(&self.reader, kind, key)? {
+            Some(stored) => self.at_remote(&stored),
+            None => Ok(AtRemote::default()),
+        }
+    }
+
+    /// A file is over: SKUs of the products that it would delete go with them. Returns how many.
+    pub fn end_file(&mut self) -> Result<u64> {
+        let mut deleted = HashSet::new();
+        for product in std::mem::take(&mut self.deleted_products) {
+            if matches!(self.made(Kind::Products, &product)?, Some(Made::Gone)) {
+                deleted.insert(product);
+            }
+        }
+        if deleted.is_empty() {
+            return Ok(0);
+        }
+        let mut going: Vec<String> = Vec::new();
+        skus::each_of(
+            &self.reader,
+            &mut |product| deleted.contains(product),
+            &mut |sku| going.push(sku),
+        )?;
+        {
+            let mut statement = self
+                .scratch
+                .prepare("SELECT key FROM made WHERE kind = ?1 AND content IS NOT NULL")?;
+            let mut rows = statement.query([Kind::Skus.code()])?;
+            while let Some(row) = rows.next()? {
+                going.push(row.get(0)?);
+            }
+        }
+        going.sort();
+        going.dedup();
+        let mut count = 0;
+        for sku in going {
+            // What a file made of it counts, else what is stored.
+            let goes = match self.made(Kind::Skus, &sku)? {
+                None => true,
+                Some(Made::Gone) => false,
+                Some(Made::There(content)) => {
+                    skus::product_of(&content).is_some_and(|product| deleted.contains(&product))
+                }
+            };
+            if goes {
+                self.make(Kind::Skus, &sku, None)?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Whether a SKU would wait for this product.
+    fn waits_for(&self, product: &str) -> Result<bool> {
+        match self.made(Kind::Products, product)? {
+            Some(Made::Gone) => return Ok(true),
+            Some(Made::There(_)) => return Ok(false),
+            None => {}
+        }
+        let (state, _) = flight::parent(&self.reader, Kind::Products, product)?;
+        Ok(match state {
+            Parent::Gone | Parent::Parked => true,
+            Parent::OnItsWay => {
+                edit::stored(&self.reader, Kind::Products, product)?.is_some_and(|p| p.gone)
+            }
+            Parent::Unknown | Parent::There => false,
+        })
+    }
+
     fn row(&mut self, batch: &Batch, row: &BatchRow) -> Result<Compared> {
         let key = batch.key(row);
         let made = self.made(row.kind, key)?;
         let first = made.is_none();
-        let mut id = match &made {
-            Some(_) => edit::stored(&self.reader, row.kind, key)?.map(|stored| stored.id),
+        let mut known = match &made {
+            Some(_) => edit::stored(&self.reader, row.kind, key)?,
             None => None,
         };
         let old = match made {
@@ -106,61 +189,78 @@ impl Comparer {
                 {
                     return Ok(unchanged(row.act != Act::CreateOnly));
                 }
-                id = stored.as_ref().map(|stored| stored.id);
-                match stored.filter(|stored| !stored.gone) {
+                let old = match stored.as_ref().filter(|stored| !stored.gone) {
                     Some(stored) => Some(self.shapes.content(&self.reader, stored.id)?),
                     None => None,
-                }
+                };
+                known = stored;
+                old
             }
         };
-        let outcome = self.outcome(batch, row, old)?;
+        let (outcome, content) = self.outcome(batch, row, old)?;
         let counts = first && (row.act != Act::CreateOnly || outcome != Outcome::Unchanged);
-        let remote = match id {
-            Some(id) if outcome != Outcome::Unchanged => self.at_remote(id)?,
+        let remote = match known {
+            Some(stored) if outcome != Outcome::Unchanged => self.at_remote(&stored)?,
             _ => AtRemote::default(),
+        };
+        let product = (content.as_ref())
+            .filter(|_| row.kind == Kind::Skus)
+            .and_then(skus::product_of);
+        let waits = match product {
+            Some(product) => self.waits_for(&product)?,
+            None => false,
         };
         Ok(Compared {
             outcome,
             counts,
             remote,
+            content,
+            waits,
         })
     }
 
-    fn at_remote(&self, id: i64) -> Result<AtRemote> {
-        let known = self
+    fn at_remote(&self, stored: &Stored) -> Result<AtRemote> {
+        let id = self
             .reader
             .prepare_cached("SELECT remote_id IS NOT NULL FROM document WHERE id = ?1")?
-            .query_row([id], |row| row.get(0))?;
+            .query_row([stored.id], |row| row.get(0))?;
         Ok(AtRemote {
-            sent: known || edit::ever_sent(&self.reader, id)?,
-            id: known,
+            sent: id || edit::ever_sent(&self.reader, stored.id)?,
+            id,
+            acked: !stored.gone && stored.acked == Some(stored.fingerprint),
         })
     }
 
-    fn outcome(&mut self, batch: &Batch, row: &BatchRow, old: Option<Content>) -> Result<Outcome> {
+    fn outcome(
+        &mut self,
+        batch: &Batch,
+        row: &BatchRow,
+        old: Option<Content>,
+    ) -> Result<(Outcome, Option<Content>)> {
         let key = batch.key(row);
         if row.act == Act::Delete {
             if old.is_none() {
-                return Ok(Outcome::Unchanged);
+                return Ok((Outcome::Unchanged, None));
             }
             self.make(row.kind, key, None)?;
-            return Ok(Outcome::Deleted);
+            return Ok((Outcome::Deleted, None));
         }
         let said = decode(batch, row)?;
         let Some(old) = old else {
-            self.make(row.kind, key, Some(&edit::without_markers(said)))?;
-            return Ok(Outcome::New);
+            let new = edit::without_markers(said);
+            self.make(row.kind, key, Some(&new))?;
+            return Ok((Outcome::New, Some(new)));
         };
         if row.act == Act::CreateOnly {
-            return Ok(Outcome::Unchanged);
+            return Ok((Outcome::Unchanged, None));
         }
         let mut new = old.clone();
         new.merge(&said);
         if new == old {
-            return Ok(Outcome::Unchanged);
+            return Ok((Outcome::Unchanged, None));
         }
         self.make(row.kind, key, Some(&new))?;
-        Ok(Outcome::Changed(old.diff(&new)))
+        Ok((Outcome::Changed(old.diff(&new)), Some(new)))
     }
 
     fn made(&self, kind: Kind, key: &str) -> Result<Option<Made>> {
@@ -186,6 +286,9 @@ impl Comparer {
 
     fn make(&mut self, kind: Kind, key: &str, content: Option<&Content>) -> Result<()> {
         self.nothing_made = false;
+        if kind == Kind::Products && content.is_none() {
+            self.deleted_products.insert(key.to_owned());
+        }
         let json = content.map(|content| Content::default().diff(content).to_json());
         self.scratch
             .prepare_cached("INSERT OR REPLACE INTO made (kind, key, content) VALUES (?1, ?2, ?3)")?
@@ -214,6 +317,8 @@ fn unchanged(counts: bool) -> Compared {
         outcome: Outcome::Unchanged,
         counts,
         remote: AtRemote::default(),
+        content: None,
+        waits: false,
     }
 }
 

@@ -107,6 +107,21 @@ pub(super) fn delete_some(
     Ok((delete(c, by, &found.keys, now)?, found.next))
 }
 
+/// SKUs that stand here and whose product is one of those, one after another.
+pub(super) fn each_of(
+    c: &Connection,
+    is_product: &mut dyn FnMut(&str) -> bool,
+    each: &mut dyn FnMut(String),
+) -> Result<()> {
+    let mut after = Some(String::new());
+    while let Some(behind) = after {
+        let found = of_products(c, &behind, &mut |product| Ok(is_product(product)))?;
+        found.keys.into_iter().for_each(&mut *each);
+        after = found.next;
+    }
+    Ok(())
+}
+
 /// How many SKUs stand here whose product is one of those, without these SKUs.
 pub(super) fn count_of(
     c: &Connection,
@@ -114,12 +129,7 @@ pub(super) fn count_of(
     but: &mut dyn FnMut(&str) -> bool,
 ) -> Result<u64> {
     let mut count = 0;
-    let mut after = Some(String::new());
-    while let Some(behind) = after {
-        let found = of_products(c, &behind, &mut |product| Ok(is_product(product)))?;
-        count += found.keys.iter().filter(|key| !but(key)).count() as u64;
-        after = found.next;
-    }
+    each_of(c, is_product, &mut |sku| count += u64::from(!but(&sku)))?;
     Ok(count)
 }
 
@@ -177,7 +187,7 @@ fn of_products(
     Ok(found)
 }
 
-fn product_of(content: &Content) -> Option<String> {
+pub(super) fn product_of(content: &Content) -> Option<String> {
     content
         .get("product")
         .and_then(|json| serde_json::from_str(json).ok())

@@ -7,6 +7,7 @@
 //! with `TILLSYNC_TRACE=1` told step by step.
 
 pub mod chance;
+mod forecast;
 mod judge;
 mod model;
 mod run;

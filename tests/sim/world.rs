@@ -101,7 +101,7 @@ pub struct World {
     pub dir: tempfile::TempDir,
 }
 
-fn presets() -> Arc<Presets> {
+pub fn presets() -> Arc<Presets> {
     static PRESETS: OnceLock<Arc<Presets>> = OnceLock::new();
     let presets = PRESETS.get_or_init(|| Arc::new(Presets::load(&[]).unwrap()));
     presets.clone()
@@ -109,6 +109,16 @@ fn presets() -> Arc<Presets> {
 
 impl World {
     pub fn new(seed: u64, bulk: Bulk, settings: standin::Settings) -> Result<World, Breach> {
+        World::with(seed, FOLDERS, settings, |config| config.api.bulk = bulk)
+    }
+
+    /// `adjust`: what is set beside the folders and how they are read.
+    pub fn with(
+        seed: u64,
+        places: &[Place],
+        settings: standin::Settings,
+        adjust: impl FnOnce(&mut Config),
+    ) -> Result<World, Breach> {
         // In memory where there is such a place: simulated weeks are thousands of commits.
         let dir = tempfile::tempdir_in("/dev/shm")
             .or_else(|_| tempfile::tempdir())
@@ -117,8 +127,7 @@ impl World {
         let mut config = Config::with_defaults("till", &dir.path().join("state"));
         config.retention.min_free = 0;
         config.api = api();
-        config.api.bulk = bulk;
-        for place in FOLDERS {
+        for place in places {
             let path = dir.path().join(place.name);
             fs::create_dir(&path).unwrap();
             let mut folder = config::Folder::with_defaults(place.name, &path, place.kind);
@@ -128,6 +137,7 @@ impl World {
             }
             config.folders.push(folder);
         }
+        adjust(&mut config);
         // Made, so that the judge has something to look at before the first life.
         drop(Store::open(&config.state_dir).unwrap());
         let reader = Store::look(&config.state_dir).unwrap().unwrap();

@@ -152,6 +152,8 @@ pub(super) struct Walk<'a> {
     pub next: Option<i64>,
     /// One of them waits for the remote's line of jobs.
     pub line: bool,
+    /// So many of those that are to be made or changed wait for a parent.
+    pub held: usize,
 }
 
 pub(super) enum Step {
@@ -199,6 +201,7 @@ impl<'a> Walk<'a> {
             shapes: Shapes::default(),
             next: None,
             line: false,
+            held: 0,
         })
     }
 
@@ -288,7 +291,11 @@ impl<'a> Walk<'a> {
             self.line = true;
             return Ok(None);
         }
-        Ok((candidate.readiness != Readiness::Wait).then_some(candidate))
+        if candidate.readiness == Readiness::Wait {
+            self.held += usize::from(candidate.delete.is_none());
+            return Ok(None);
+        }
+        Ok(Some(candidate))
     }
 
     fn by_csv(&self, c: &Connection, candidate: &Candidate) -> Result<bool> {
@@ -585,7 +592,11 @@ fn unquote(json: &str) -> Option<String> {
 }
 
 /// What is known of a record that another one names, and the API's own id for it.
-pub(super) fn parent(c: &Connection, kind: Kind, key: &str) -> Result<(Parent, Option<String>)> {
+pub(in crate::store) fn parent(
+    c: &Connection,
+    kind: Kind,
+    key: &str,
+) -> Result<(Parent, Option<String>)> {
     let Some(stored) = edit::stored(c, kind, key)? else {
         return Ok((Parent::Unknown, None));
     };

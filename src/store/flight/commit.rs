@@ -328,7 +328,7 @@ pub fn commit_body(
             && (channel == Channel::Import) == candidate.history
             && (channel == Channel::Csv) == candidate.by_csv
             && match change {
-                Some(_) => shared::metadata_change(c, &candidate)?.as_deref() == change,
+                Some(_) => shared::metadata_change_of(c, &candidate)?.as_deref() == change,
                 None => true,
             };
         if !fits {

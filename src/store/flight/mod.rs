@@ -14,6 +14,7 @@ mod settle;
 mod shared;
 mod state;
 
+pub(in crate::store) use candidate::parent;
 pub use candidate::{Candidate, Delete, Named};
 pub use commit::{
     Begun, Choice, Committed, Launch, NewRequest, Single, TookOff, begin_request, commit_body,

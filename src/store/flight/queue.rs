@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use super::Look;
 use super::candidate::{Candidate, Step, Walk};
 use crate::kind::Kind;
-use crate::plan::{Queue, Readiness, SINGLES_MAX, SKUS_SINGLE_MAX};
+use crate::plan::{Queue, Readiness, SINGLES_MAX};
 use crate::store::Result;
 
 /// SKUs that one look counts at most.
@@ -38,6 +38,7 @@ fn queue(c: &Connection, look: &Look, kind: Kind) -> Result<Queue> {
         bodies: bodies(c, look, kind)?,
         bound: walk.unknown.binds(kind),
         jobs_open: jobs_open(c, kind)?,
+        held: 0,
         line: false,
         next: None,
     };
@@ -48,7 +49,7 @@ fn queue(c: &Connection, look: &Look, kind: Kind) -> Result<Queue> {
         seen += 1;
         // Of SKUs it has to be known, too, whether there are many that go by CSV.
         let enough = match kind {
-            Kind::Skus => queue.csv > SKUS_SINGLE_MAX || seen >= SKUS_SEEN_MAX,
+            Kind::Skus => seen >= SKUS_SEEN_MAX,
             _ => queue.upserts > SINGLES_MAX || queue.singles > SINGLES_MAX,
         };
         Ok(if enough { Step::Stop } else { Step::On })
@@ -63,6 +64,7 @@ fn queue(c: &Connection, look: &Look, kind: Kind) -> Result<Queue> {
             })
         })?;
     }
+    queue.held = walk.held;
     queue.line = walk.line;
     queue.next = earliest(walk.next, next_try(c, look, kind)?);
     Ok(queue)
