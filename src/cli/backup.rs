@@ -19,6 +19,13 @@ pub fn backup(args: &Backup, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     } else {
         args.dest.clone()
     };
+    let database = config.state_dir.join(store::DATABASE);
+    if matches!(database.try_exists(), Ok(false)) {
+        return Err(Failure::Io(format!(
+            "{}: there is no database yet, so nothing to copy\nThe first `tillsync run` or `tillsync sync` makes it.",
+            database.display()
+        )));
+    }
     let bytes = backup::backup(&config.state_dir, &to, now)?;
     open_for_writing(&config)?.set_integer(backup::LAST, now)?;
     shell.say(&format!("{}: {bytes} bytes, checked", to.display()))?;

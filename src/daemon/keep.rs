@@ -133,7 +133,7 @@ pub fn once(config: &Config, store: &Store, within: Duration) {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+pub(crate) enum Failed {
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
@@ -141,7 +141,7 @@ enum Failed {
 }
 
 /// Takes step after step until nothing old is left, or `pause` says `false`.
-fn pass(
+pub(crate) fn pass(
     config: &Config,
     store: &Store,
     now: i64,

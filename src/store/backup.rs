@@ -167,14 +167,19 @@ fn sync(path: &Path) -> Result<()> {
     synced.map_err(|error| Error::Broken(format!("{}: {}", path.display(), io_reason(&error))))
 }
 
-fn io_reason(error: &std::io::Error) -> String {
+pub(super) fn io_reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
             "there is a file of this name already; nothing was overwritten".to_owned()
         }
         std::io::ErrorKind::NotFound => "no such folder".to_owned(),
         std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
+        std::io::ErrorKind::NotADirectory => "is not in a folder".to_owned(),
+        _ => {
+            // Without the system's number.
+            let text = error.to_string();
+            text.split(" (os error").next().unwrap_or(&text).to_owned()
+        }
     }
 }
 

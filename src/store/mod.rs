@@ -228,19 +228,39 @@ impl Store {
 }
 
 fn open(path: &Path) -> Result<Connection> {
-    Connection::open(path).map_err(|e| Error::Open {
+    Connection::open(path).map_err(|error| not_opened(path, &error))
+}
+
+/// SQLite says of each reason alike that it was unable to open the file: the system is asked.
+fn not_opened(path: &Path, error: &rusqlite::Error) -> Error {
+    let dir = path.parent().expect("the database lies in a directory");
+    let failed = |path: &Path, error: &std::io::Error| Error::Open {
         path: path.to_owned(),
-        reason: e.to_string(),
-    })
+        reason: backup::io_reason(error),
+    };
+    match std::fs::metadata(dir) {
+        Err(error) => return failed(dir, &error),
+        Ok(dir) if dir.is_dir() => {}
+        Ok(_) => return failed(dir, &std::io::ErrorKind::NotADirectory.into()),
+    }
+    if path.exists() {
+        if let Err(error) = std::fs::File::open(path) {
+            return failed(path, &error);
+        }
+    } else if let Err(error) = tempfile::tempfile_in(dir) {
+        return failed(dir, &error);
+    }
+    Error::Open {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    }
 }
 
 fn open_reader(path: &Path) -> Result<Connection> {
     refuse_unusable_file(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|e| Error::Open {
-        path: path.to_owned(),
-        reason: e.to_string(),
-    })?;
+    let connection = Connection::open_with_flags(path, flags);
+    let connection = connection.map_err(|error| not_opened(path, &error))?;
     refuse_newer(&connection)?;
     configure(&connection, false)?;
     Ok(connection)

@@ -333,6 +333,42 @@ fn a_folder_that_the_service_may_not_read_is_said_and_waited_for() {
 }
 
 #[test]
+fn a_state_that_cannot_be_there_is_named_and_no_file_of_ours_within() {
+    let shop = Shop::new();
+    let text = fs::read_to_string(shop.config()).unwrap();
+    let state = shop.path("app-id/state");
+    let wrong = text.replacen(
+        &format!("state_dir = \"{}\"", shop.path("state").display()),
+        &format!("state_dir = \"{}\"", state.display()),
+        1,
+    );
+    fs::write(shop.config(), wrong).unwrap();
+    for command in [
+        &["run"][..],
+        &["sync"],
+        &["pause"],
+        &["retry", "--all"],
+        &["accept", "1"],
+    ] {
+        let output = shop.run(command);
+        says(&output, 74, &["app-id/state: "]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !said.contains(".new-") && !said.contains("os error"),
+            "{command:?}: {said}"
+        );
+    }
+    fs::write(shop.config(), text).unwrap();
+    fs::remove_dir_all(shop.path("state")).unwrap();
+    let copy = shop.path("copy.db");
+    let backup = shop.run(&["backup", copy.to_str().unwrap()]);
+    says(&backup, 74, &["there is no database yet"]);
+    assert!(!copy.exists());
+    fs::remove_dir_all(shop.path("state")).ok();
+    says(&shop.run(&["pause"]), 74, &["/state: no such folder"]);
+}
+
+#[test]
 fn wrong_words_on_the_command_line_end_with_2() {
     let shop = Shop::new();
     says(&shop.run(&["rum"]), 2, &["rum"]);

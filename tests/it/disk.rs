@@ -109,11 +109,14 @@ fn lives(daemon: &mut Running) {
     assert!(ended.is_none(), "the daemon stays: {ended:?}");
 }
 
-/// Takes all that is left of a disk.
+/// Takes what is free on a disk but for a MiB. It stops there: what the daemon lets go meanwhile is the
+/// daemon's.
 fn fill(path: &Path) {
+    let stat = rustix::fs::statvfs(path.parent().unwrap()).unwrap();
+    let free = stat.f_bavail * stat.f_frsize;
     let mut file = fs::File::create(path).unwrap();
-    for some in [1 << 20, 4 << 10, 1] {
-        while file.write_all(&vec![b'x'; some]).is_ok() {}
+    for _ in 1..free >> 20 {
+        file.write_all(&vec![b'x'; 1 << 20]).unwrap();
     }
 }
 

@@ -12,6 +12,7 @@ mod judge;
 mod model;
 mod run;
 mod world;
+mod years;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
