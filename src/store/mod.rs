@@ -42,7 +42,7 @@ use rusqlite::config::DbConfig;
 /// One that reads beside the writer, for this module's functions.
 pub use rusqlite::Connection;
 
-pub use compare::{Compared, Comparer, Outcome, brought};
+pub use compare::{Compared, Comparer, Freed, Outcome, brought};
 pub use counts::{Counts as StoreCounts, PerKind, counts, held_total, parked_total, pending_total};
 pub use files::{Arrival, FileRow, FileState, HOW_TO_ACCEPT, StoredReject, file, folder_columns};
 pub use forget::{Begun as Forgetting, Person};
