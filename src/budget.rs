@@ -392,6 +392,18 @@ impl Budget {
         }
     }
 
+    /// Calls of this budget in the last period by which an estimate goes: a minute, unless an hour is set
+    /// or the remote once asked for a longer wait. Whether it is one shows only once it is used up.
+    pub fn used_by_estimate(&self, purse: Purse, now: i64) -> u64 {
+        let long = |wait: Wait| wait.ms > MINUTE_MS + MARGIN_MS;
+        let ms =
+            match self.part.period == Period::Hour || self.account(purse).wait.is_some_and(long) {
+                true => HOUR_MS,
+                false => MINUTE_MS,
+            };
+        self.used_in(purse, ms, now)
+    }
+
     fn window_ms(&self, purse: Purse) -> i64 {
         self.period_ms(purse) + MARGIN_MS
     }

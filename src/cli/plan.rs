@@ -326,7 +326,7 @@ fn forecasts(
     let budget = Budget::new(Part::of(&config.api), kept, &spent, now);
     let both = files.iter().zip(planned);
     let forecast = |((_, folder), file): (&(PathBuf, Folder), &PlannedFile)| {
-        file.forecast(config.api.bulk, folder.history, &budget)
+        file.forecast(config.api.bulk, folder.history, (&budget, now))
     };
     Ok(both.map(forecast).collect())
 }

@@ -1,6 +1,7 @@
 //! The dry run: what files would do, told without doing it. The same reading as intake's; the store
 //! is only looked at, and need not be there.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ use crate::mapping::ColumnUse;
 use crate::plan::{Forecast, Forecaster, Shared, Weight, shared, stands_in_an_address, weight};
 use crate::record::{Act, Batch, BatchRow, CLEARED, Content};
 use crate::reject::Reject;
-use crate::store::{Compared, Comparer, Outcome, Present, Store, StoreLookup};
+use crate::store::{Compared, Comparer, Freed, Outcome, Present, Store, StoreLookup};
 
 /// Changes, samples and rejects that are listed of one file at most; counts count all.
 pub const LISTED_MAX: usize = 1_000;
@@ -365,9 +366,12 @@ impl Sink for Comparing<'_> {
                     ..weight(row.kind, key, content.unwrap_or(&Content::default()))
                 },
                 row_bytes: content
-                    .filter(|_| row.kind == Kind::Skus && compared.outcome == Outcome::New)
+                    .filter(|_| row.kind == Kind::Skus && !compared.remote.sent)
                     .and_then(|content| (self.row_bytes)(key, content)),
             };
+            if is_sent(to_send.what) {
+                self.free(row.kind, key)?;
+            }
             self.note(row.kind, key, to_send, compared);
             if self.planned.samples.len() < SAMPLES_MAX && row.act == Act::Upsert {
                 let fields = batch.shapes[row.shape].fields();
@@ -393,11 +397,44 @@ impl Sink for Comparing<'_> {
     }
 }
 
+fn is_sent(what: Sent) -> bool {
+    match what {
+        Sent::New | Sent::Changed | Sent::ChangedById | Sent::Remade => true,
+        Sent::Deleted | Sent::Unmade | Sent::Nothing => false,
+    }
+}
+
 impl Comparing<'_> {
+    /// What waits for this record goes with it, unless the file says something of it, too.
+    fn free(&mut self, kind: Kind, key: &str) -> Result<()> {
+        for freed in self.comparer.freed(kind, key)? {
+            let Freed {
+                kind, key, content, ..
+            } = &freed;
+            let Entry::Vacant(place) = self.sent_at.entry(mark(*kind, key)) else {
+                continue;
+            };
+            place.insert(self.planned.to_send.len());
+            let what = match kind {
+                Kind::Orders if freed.id && stands_in_an_address(key) => Sent::ChangedById,
+                Kind::Orders => Sent::Changed,
+                _ => Sent::New,
+            };
+            self.planned.to_send.push(ToSend {
+                kind: *kind,
+                what,
+                consents: false,
+                weight: weight(*kind, key, content),
+                row_bytes: (self.row_bytes)(key, content).filter(|_| *kind == Kind::Skus),
+            });
+        }
+        Ok(())
+    }
+
     fn note(&mut self, kind: Kind, key: &str, to_send: ToSend, compared: Compared) {
         // A customer that an orders file brings along does not count.
         let is_own = kind == Kind::Orders || self.planned.kind != Some(Kind::Orders);
-        let mark = xxhash_rust::xxh3::xxh3_64(format!("{} {key}", kind.code()).as_bytes());
+        let mark = mark(kind, key);
         // As intake counts: by the first that is done to it; that nothing was, is another count.
         let once = match compared.outcome {
             Outcome::Unchanged => {
@@ -439,6 +476,10 @@ impl Comparing<'_> {
             }
         }
     }
+}
+
+fn mark(kind: Kind, key: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(format!("{} {key}", kind.code()).as_bytes())
 }
 
 impl ToSend {
@@ -495,6 +536,7 @@ fn sent(kind: Kind, key: &str, compared: &Compared) -> Sent {
             match compared.remote.sent {
                 _ if patch.fields.keys().all(is_consent) => Sent::Nothing,
                 true if moved => Sent::Remade,
+                false if kind == Kind::Skus => Sent::New,
                 _ if kind == Kind::Orders && compared.remote.id && stands_in_an_address(key) => {
                     Sent::ChangedById
                 }
@@ -530,7 +572,12 @@ fn tells_consents(batch: &Batch, row: &BatchRow, compared: &Compared) -> bool {
 
 impl PlannedFile {
     /// What delivery would take for it, by the rules that delivery itself keeps.
-    pub fn forecast(&self, mode: config::Bulk, history: bool, budget: &Budget) -> Forecast {
+    pub fn forecast(
+        &self,
+        mode: config::Bulk,
+        history: bool,
+        (budget, now): (&Budget, i64),
+    ) -> Forecast {
         let mut forecaster = Forecaster::new(mode);
         for record in &self.to_send {
             match record.what {
@@ -547,7 +594,7 @@ impl PlannedFile {
                 forecaster.consents();
             }
         }
-        forecaster.finish(budget)
+        forecaster.finish(budget, now)
     }
 }
 

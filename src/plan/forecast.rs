@@ -1,14 +1,14 @@
 //! What delivery would take: calls by endpoint, and how long.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Room};
 use crate::config::Bulk;
 use crate::kind::Kind;
 use crate::record::Content;
 use crate::wire::{
-    BODY_BYTES_MAX, Endpoint, PathKey, Purse, bulk_item, metadata_frame_bytes, metadata_key,
-    segment, sku_row,
+    BODY_BYTES_MAX, Endpoint, Limits, PathKey, Purse, bulk_item, metadata_frame_bytes,
+    metadata_key, segment, sku_row,
 };
 
 use super::cut::{Cut, Taken};
@@ -65,8 +65,16 @@ pub fn stands_in_an_address(key: &str) -> bool {
     matches!(segment(key), PathKey::Segment(_))
 }
 
-/// A single call's way there and back, for an estimate.
+/// A call's way there and back, for an estimate.
 const CALL_MS: i64 = 150;
+
+/// Questions for a job and for an export, where the remote is quick; they count in our share, too.
+const POLLS: u64 = 2;
+const EXPORT_POLLS: u64 = 3;
+
+/// Periods of the limit that are walked through call by call, and calls at most.
+const PERIODS_WALKED: u64 = 3;
+const WALKED_MAX: u64 = 4_000;
 
 /// Counts records in the order of delivery into calls, by the rules that delivery keeps.
 pub struct Forecaster {
@@ -87,10 +95,15 @@ struct Bodies {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forecast {
-    /// `POST /v1/customers/bulk/async` → calls. Those that write or order something, without polling.
+    /// `POST /v1/customers/bulk/async` → calls. Those that write or order something, without polling. What
+    /// delivery then takes, if nothing else is pending and the remote refuses nothing; but a bound where
+    /// bodies of many are cut by bytes (records of unlike size in another order), where records are deleted
+    /// and made again within the file, and by one export where it is known already which SKUs are there.
     pub by: BTreeMap<String, u64>,
     pub total: u64,
-    /// At the present budget; `None`: our share allows no call.
+    /// About; at the present budget, with the tills and the link as they are: how long the remote takes for a
+    /// job, and what others use of the limit meanwhile, is not known; with `period = "auto"` delivery keeps to
+    /// the hour as long as it has not seen the remote give back by the minute, and this does not foretell it. `None`: our share allows no call.
     pub duration_ms: Option<i64>,
 }
 
@@ -176,9 +189,9 @@ impl Forecaster {
     }
 
     /// `budget`: as it is now, for the time it takes.
-    pub fn finish(self, budget: &Budget) -> Forecast {
+    pub fn finish(self, budget: &Budget, now: i64) -> Forecast {
         let mut forecast = Forecast::default();
-        let (mut bulk, mut api) = (0, 0);
+        let (mut bulk, mut api, mut exports) = (0, 0, 0);
         for (kind, due) in self.many {
             let calls = many(kind, due, self.mode);
             let endpoint = bulk_endpoint(kind).expect("it has a call for many");
@@ -197,6 +210,7 @@ impl Forecaster {
                 // Which of them the remote has is asked for first.
                 forecast.add(Endpoint::ExportNew, 1);
                 api += 1;
+                exports += 1;
             }
             bulk += of_many;
             api += singles;
@@ -205,11 +219,12 @@ impl Forecaster {
             forecast.add(endpoint, calls);
             api += calls;
         }
-        let times = [
-            duration_ms(budget, Purse::Api, api + bulk),
-            duration_ms(budget, Purse::Bulk, bulk),
-        ];
-        forecast.duration_ms = times[0].zip(times[1]).map(|(a, b)| a.max(b));
+        let calls = Calls {
+            bulk,
+            // With the questions for jobs and exports.
+            api: api + bulk * POLLS + exports * EXPORT_POLLS,
+        };
+        forecast.duration_ms = duration_ms(budget, calls, now);
         forecast
     }
 }
@@ -309,16 +324,80 @@ pub fn single_endpoint(kind: Kind) -> Endpoint {
     }
 }
 
-fn duration_ms(budget: &Budget, purse: Purse, calls: u64) -> Option<i64> {
-    let flying = calls as i64 * CALL_MS / SINGLES_IN_AIR_MAX as i64;
-    match budget.allowed(purse) {
-        None => Some(flying),
-        Some(0) => (calls == 0).then_some(0),
-        Some(allowed) => {
-            let waits = calls.saturating_sub(1) / allowed;
-            Some(flying.max(waits as i64 * budget.period_ms(purse)))
+/// Calls of either budget.
+#[derive(Clone, Copy, Debug)]
+struct Calls {
+    bulk: u64,
+    api: u64,
+}
+
+/// The calls as the budget lets them go, with the tills at rest and a remote that answers in `CALL_MS`.
+/// Past the first periods each takes as long as the others.
+fn duration_ms(budget: &Budget, calls: Calls, now: i64) -> Option<i64> {
+    let mut budget = budget.clone();
+    let (mut left, mut at, mut id) = (calls, now, -1);
+    let mut air: VecDeque<(i64, Purse, i64)> = VecDeque::new();
+    let walked_max = match budget.allowed(Purse::Api) {
+        Some(allowed) => (PERIODS_WALKED * allowed).clamp(64, WALKED_MAX),
+        None => WALKED_MAX,
+    };
+    let mut walked = 0;
+    while left.bulk + left.api > 0 && walked < walked_max {
+        let purse = if left.bulk > 0 {
+            Purse::Bulk
+        } else {
+            Purse::Api
+        };
+        let wakes = match budget.room(purse, at) {
+            Room::Now(_) if air.len() < SINGLES_IN_AIR_MAX => {
+                budget.spend(id, purse, at);
+                air.push_back((at + CALL_MS, purse, id));
+                match purse {
+                    Purse::Bulk => left.bulk -= 1,
+                    Purse::Api => left.api -= 1,
+                }
+                (id, walked) = (id - 1, walked + 1);
+                continue;
+            }
+            Room::Now(_) | Room::AfterAnswer => None,
+            Room::At(then) => Some(then),
+            Room::Never => return None,
+        };
+        let answer = air.front().map(|(then, ..)| *then);
+        match (answer, wakes) {
+            (Some(then), wakes) if wakes.is_none_or(|wakes| then <= wakes) => {
+                at = at.max(then);
+                answered(&mut budget, &mut air, at);
+            }
+            (_, Some(then)) => at = at.max(then),
+            // Nothing is to be waited for: not told how long.
+            (_, None) => return None,
         }
     }
+    if let Some((last, ..)) = air.back() {
+        at = at.max(*last);
+    }
+    let rest = left.bulk + left.api;
+    let flying = (rest as i64 * CALL_MS) / SINGLES_IN_AIR_MAX as i64;
+    let waits = match budget.allowed(Purse::Api) {
+        Some(allowed) => rest.div_ceil(allowed.max(1)) as i64 * budget.period_ms(Purse::Api),
+        None => 0,
+    };
+    Some(at - now + flying.max(waits))
+}
+
+/// The oldest answer comes, with the headers of a remote that nobody else calls.
+fn answered(budget: &mut Budget, air: &mut VecDeque<(i64, Purse, i64)>, at: i64) {
+    let Some((_, purse, id)) = air.pop_front() else {
+        return;
+    };
+    let limit = budget.account(purse).limit;
+    let limits = limit.map(|limit| Limits {
+        limit: Some(limit),
+        remaining: Some(limit.saturating_sub(budget.used_by_estimate(purse, at))),
+        ..Limits::default()
+    });
+    budget.answered(id, purse, limits.as_ref(), at);
 }
 
 #[cfg(test)]
@@ -344,7 +423,7 @@ mod tests {
                 forecaster.upsert(kind, weight, history);
             }
         }
-        forecaster.finish(&Budget::new(part, Kept::default(), &[], 0))
+        forecaster.finish(&Budget::new(part, Kept::default(), &[], 0), 0)
     }
 
     #[track_caller]
@@ -401,7 +480,7 @@ mod tests {
         let mut forecaster = Forecaster::new(mode);
         (0..count).for_each(|_| forecaster.new_sku(Some(100)));
         forecaster.new_sku(None);
-        let found = forecaster.finish(&Budget::new(part, Kept::default(), &[], 0));
+        let found = forecaster.finish(&Budget::new(part, Kept::default(), &[], 0), 0);
         let by: Vec<(&str, u64)> = found.by.iter().map(|(k, n)| (k.as_str(), *n)).collect();
         assert_eq!(by, expected);
     }

@@ -52,6 +52,16 @@ pub struct AtRemote {
     pub acked: bool,
 }
 
+/// A record that goes with another one.
+#[derive(Clone, Debug)]
+pub struct Freed {
+    pub kind: Kind,
+    pub key: String,
+    pub content: Content,
+    /// The API's own id is known.
+    pub id: bool,
+}
+
 /// Compares batches with what is stored, and with what earlier batches would have made of it.
 pub struct Comparer {
     reader: Connection,
@@ -97,6 +107,27 @@ impl Comparer {
         let result = batch.rows.iter().map(|row| self.row(batch, row)).collect();
         self.reader.execute_batch("COMMIT")?;
         result
+    }
+
+    /// Records that wait for this one, and go once it was sent: SKUs of a product, orders of a customer.
+    pub fn freed(&mut self, kind: Kind, key: &str) -> Result<Vec<Freed>> {
+        let mut freed = Vec::new();
+        let mut statement = self.reader.prepare_cached(
+            "SELECT r.kind, r.source_id, r.id, d.remote_id IS NOT NULL FROM waiting w
+               JOIN document d ON d.id = w.id
+               JOIN record r ON r.kind = d.kind AND r.source_id = d.source_id
+             WHERE w.parent_kind = ?1 AND w.parent = ?2 AND NOT r.gone",
+        )?;
+        let mut rows = statement.query(params![kind.code(), key])?;
+        while let Some(row) = rows.next()? {
+            freed.push(Freed {
+                kind: super::files::kind(row.get(0)?)?,
+                key: row.get(1)?,
+                content: self.shapes.content(&self.reader, row.get(2)?)?,
+                id: row.get(3)?,
+            });
+        }
+        Ok(freed)
     }
 
     /// A full list lacks it. Before the list's rows are compared.

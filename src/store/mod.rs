@@ -44,7 +44,7 @@ pub use ballast::Ballast;
 /// One that reads beside the writer, for this module's functions.
 pub use rusqlite::Connection;
 
-pub use compare::{Compared, Comparer, Outcome, brought};
+pub use compare::{Compared, Comparer, Freed, Outcome, brought};
 pub use counts::{Counts as StoreCounts, PerKind, counts, held_total, parked_total, pending_total};
 pub use files::{Arrival, FileRow, FileState, HOW_TO_ACCEPT, StoredReject};
 pub use files::{each_reject, file, folder_columns};

@@ -11,6 +11,9 @@ use crate::store::Result;
 /// SKUs that one look counts at most.
 const SKUS_SEEN_MAX: usize = 200;
 
+/// Others that one look counts, if more of them are no upserts than it takes.
+const SEEN_MAX: usize = 1_000;
+
 /// A queue for each kind, in the order of delivery.
 pub fn queues(c: &Connection, look: &Look) -> Result<Vec<Queue>> {
     Kind::ALL
@@ -50,7 +53,8 @@ fn queue(c: &Connection, look: &Look, kind: Kind) -> Result<Queue> {
         // Of SKUs it has to be known, too, whether there are many that go by CSV.
         let enough = match kind {
             Kind::Skus => seen >= SKUS_SEEN_MAX,
-            _ => queue.upserts > SINGLES_MAX || queue.singles > SINGLES_MAX,
+            // Deletions before them hide no upserts that would go in a body.
+            _ => queue.upserts > SINGLES_MAX || queue.singles > SINGLES_MAX && seen >= SEEN_MAX,
         };
         Ok(if enough { Step::Stop } else { Step::On })
     })?;
