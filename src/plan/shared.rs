@@ -96,7 +96,9 @@ impl<C: Clone + Eq + Hash> Search<C> {
             sum.change = weight;
         }
         let all = self.all;
-        if self.chosen.is_none() && (all.records % LOOK_MAX == 0 || all.bytes > self.bytes_max) {
+        if self.chosen.is_none()
+            && (all.records.is_multiple_of(LOOK_MAX) || all.bytes > self.bytes_max)
+        {
             let most = self.seen.iter().max_by_key(|(_, sum)| sum.records);
             match most {
                 Some((change, sum)) if sum.records * 2 >= all.records => {
