@@ -59,6 +59,12 @@ pub struct Account {
     pub refills: Refills,
     /// When the last refill was seen.
     pub refilled: i64,
+    /// Of a host that calls now and then: since when its calls are counted, and the earliest that what
+    /// it had spent came back, the last time that it did.
+    #[serde(default)]
+    pub counted_from: i64,
+    #[serde(default)]
+    pub back_from: Option<i64>,
     /// A 429's wait.
     pub wait: Option<Wait>,
     /// 429s in a row.
@@ -168,6 +174,32 @@ struct Told {
     remaining: u64,
 }
 
+/// What was told before a call left.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    newest: Option<Told>,
+    /// Calls that count in this hour's limit, if it is one, and when the first of them was answered.
+    counted: u64,
+    oldest: i64,
+}
+
+impl Before {
+    fn of(told: &VecDeque<Told>, account: &Account, purse: Purse, left: i64, now: i64) -> Before {
+        // The remote saw a call up to half a minute before its answer was here.
+        let since = account.counted_from.max(now - HOUR_MS + MINUTE_MS);
+        let mine = || {
+            let newest_first = told.iter().rev();
+            newest_first.filter(|told| told.purse == purse && told.at <= left)
+        };
+        let counted = || mine().take_while(|told| told.at > since);
+        Before {
+            newest: mine().next().copied(),
+            counted: counted().count() as u64,
+            oldest: counted().last().map_or(now, |told| told.at),
+        }
+    }
+}
+
 /// Answers that are remembered to compare a later one with: more than are ever in the air.
 const TOLD_MAX: usize = 4 * IN_AIR_MAX;
 
@@ -215,6 +247,8 @@ impl Account {
     fn shift(&mut self, ms: i64) {
         self.seen = self.seen.saturating_add(ms);
         self.refilled = self.refilled.saturating_add(ms);
+        self.counted_from = self.counted_from.saturating_add(ms);
+        self.back_from = self.back_from.map(|from| from.saturating_add(ms));
         if let Some(wait) = &mut self.wait {
             wait.from = wait.from.saturating_add(ms);
         }
@@ -228,6 +262,7 @@ impl Budget {
             account.wait = account.wait.map(|wait| wait.clamped(now));
             account.seen = account.seen.min(now);
             account.refilled = account.refilled.min(now);
+            account.counted_from = account.counted_from.min(now);
             account
         };
         let (api, bulk) = (clamp(kept.api), clamp(kept.bulk));
@@ -316,13 +351,8 @@ impl Budget {
         self.spent.forget_until(oldest);
         let Some(limits) = limits else { return };
         self.answered = true;
-        // The newest answer that was here when this call left: what it said came first for sure.
-        let before = self
-            .told
-            .iter()
-            .rev()
-            .find(|told| told.purse == purse && told.at <= left)
-            .copied();
+        // The answers that were here when this call left: what they said came first for sure.
+        let before = Before::of(&self.told, self.account(purse), purse, left, now);
         self.account_mut(purse).learn(limits, before, left, now);
         if let Some(remaining) = limits.remaining {
             self.told.push_back(Told {
@@ -457,8 +487,9 @@ impl Budget {
         let account = self.account(purse);
         let since = match account.refills {
             Refills::Minutely => return room,
-            // What was spent before the turn of an hour does not count in the new one.
-            Refills::Once => account.refilled,
+            // What was spent before the turn of an hour does not count in the new one; the call that saw
+            // it does.
+            Refills::Once => account.refilled - 1,
             Refills::Unseen => now - window_ms,
         };
         let spent_since = self.spent.count_since(purse, since);
@@ -564,32 +595,35 @@ impl Account {
         self.wait.is_some_and(over)
     }
 
-    /// `before`: what had remained when the call left, as far as an answer had told it.
-    fn learn(&mut self, limits: &Limits, before: Option<Told>, left: i64, now: i64) {
+    fn learn(&mut self, limits: &Limits, before: Before, left: i64, now: i64) {
         if let Some(limit) = limits.limit {
             if self.limit.is_some_and(|known| known != limit) {
                 self.refills = Refills::Unseen;
                 self.remaining = None;
+                (self.counted_from, self.back_from) = (now, None);
             }
             self.limit = Some(limit);
         }
         let Some(remaining) = limits.remaining else {
             return;
         };
-        if let (Some(before), Some(limit)) = (before, self.limit) {
+        if let (Some(newest), Some(limit)) = (before.newest, self.limit) {
             // The call itself took one. A good part has to be back: a limit by the hour may trickle
             // back call by call.
-            let back = (remaining + 1).saturating_sub(before.remaining);
-            let used = limit.saturating_sub(before.remaining);
+            let back = (remaining + 1).saturating_sub(newest.remaining);
+            let used = limit.saturating_sub(newest.remaining);
             // What came back in a longer time says nothing about a minute.
-            if back >= 2.max(used.div_ceil(4)) && now - before.at <= 2 * MINUTE_MS {
+            if back >= 2.max(used.div_ceil(4)) && now - newest.at <= 2 * MINUTE_MS {
                 self.refill_seen(now);
+            } else if limit.saturating_sub(remaining) < before.counted {
+                self.back_now_and_then(before.oldest, now);
             }
         }
         // Answers overtake each other: without a rise that is sure, the lower figure is the newer one.
         // What a 429 meant is over once a call that left after its wait is told more.
+        let newest = before.newest;
         let risen =
-            before.is_none_or(|before| remaining > before.remaining) || self.is_to_ask(left);
+            newest.is_none_or(|before| remaining > before.remaining) || self.is_to_ask(left);
         self.remaining = match self.remaining {
             Some(known) if !risen => Some(known.min(remaining)),
             _ => Some(remaining),
@@ -609,6 +643,16 @@ impl Account {
             known => known,
         };
         self.refilled = now;
+    }
+
+    /// Less is used than our own calls of this hour whose answers are here: some came back between `from`
+    /// and `now`. Once in an hour that is its turn; not twice.
+    fn back_now_and_then(&mut self, from: i64, now: i64) {
+        let last = self.back_from.replace(from);
+        if last.is_some_and(|last| now - last < HOUR_MS * 5 / 6) {
+            (self.refills, self.refilled) = (Refills::Minutely, now);
+        }
+        self.counted_from = now;
     }
 }
 

@@ -431,3 +431,81 @@ fn an_hour_with_restarts_in_which_the_limit_changes_uses_the_share_and_causes_no
         ..restarts(seed)
     });
 }
+
+/// Hours in which a call is wanted now and then, beside tills that take their half. Returns the longest
+/// that one had to wait, the most in a period as the remote counts it, and what was learnt of it.
+fn now_and_then(seed: u64, every_ms: i64, period_ms: i64, sliding: bool) -> (i64, u64, Refills) {
+    let (limit, mut random) = (100, Random(seed));
+    let mut world = World {
+        limit,
+        period_ms,
+        sliding,
+        calls: Vec::new(),
+        refused_ours: 0,
+        refused_any: 0,
+    };
+    let mut budget = fresh(Period::Auto);
+    let (mut sent, mut longest) = (Vec::new(), 0);
+    let mut wanted = random.below(period_ms as u64) as i64;
+    let mut till = 0;
+    for id in 0..400 {
+        wanted += 1 + random.below(2 * every_ms as u64) as i64;
+        let mut now = wanted;
+        while let Room::At(at) = budget.room(Purse::Api, now) {
+            now = at;
+        }
+        assert!(
+            matches!(budget.room(Purse::Api, now), Room::Now(_)),
+            "seed {seed}"
+        );
+        while till < now {
+            world.call(till, false);
+            till += period_ms / 50;
+        }
+        longest = longest.max(now - wanted);
+        budget.spend(id, Purse::Api, now);
+        let limits = world.call(now + 20, true);
+        assert!(limits.is_some(), "seed {seed}: a 429");
+        sent.push(now + 20);
+        budget.answered(id, Purse::Api, limits.as_ref(), now + 40);
+        wanted = wanted.max(now);
+    }
+    let in_period = |at: &i64| {
+        let from = match sliding {
+            true => *at,
+            false => at - at.rem_euclid(period_ms),
+        };
+        let period = from..from + period_ms;
+        sent.iter().filter(|at| period.contains(at)).count() as u64
+    };
+    let most = sent.iter().map(in_period).max().unwrap();
+    (longest, most, budget.account(Purse::Api).refills)
+}
+
+#[test]
+fn who_calls_now_and_then_is_not_held_up_for_an_hour() {
+    for seed in 0..30 {
+        for every_ms in [20_000, 50_000, 120_000, 300_000, 700_000] {
+            let (longest, most, _) = now_and_then(seed, every_ms, MINUTE_MS, false);
+            assert!(
+                longest <= 2 * MINUTE_MS,
+                "seed {seed}, every {every_ms}: one waited {longest} ms"
+            );
+            assert!(most <= 50);
+        }
+    }
+}
+
+#[test]
+fn who_calls_now_and_then_keeps_to_a_limit_by_the_hour() {
+    for seed in 0..30 {
+        for every_ms in [20_000, 50_000, 120_000, 300_000, 700_000] {
+            for sliding in [false, true] {
+                let (_, most, refills) = now_and_then(seed, every_ms, HOUR_MS, sliding);
+                let case = format!("seed {seed}, every {every_ms}, sliding: {sliding}");
+                assert!(most <= 50, "{case}: {most} in an hour");
+                assert_ne!(refills, Refills::Minutely, "{case}");
+            }
+        }
+    }
+}
