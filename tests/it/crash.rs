@@ -59,15 +59,7 @@ impl Producer {
             }
         }
         let name = format!("export-{}.csv", self.dropped.len());
-        shop.drop_in(kind, &name, &text);
-        // What is on no disk when the power is cut was never dropped.
-        let folder = shop.path(kind);
-        for path in [folder.join(&name), folder] {
-            // Taken and moved away already: then it is tillsync's.
-            if let Ok(file) = fs::File::open(path) {
-                file.sync_all().unwrap();
-            }
-        }
+        drop_for_good(shop, kind, &name, &text);
         self.dropped.push((kind, name, text));
     }
 }
@@ -125,13 +117,25 @@ fn weather(bad: bool) -> String {
     json!({"faults": faults, "refuse": [{"prefix": "poison-", "status": 400, "key": "invalid_payload"}]}).to_string()
 }
 
+/// What is on no disk when the power is cut was never dropped.
+fn drop_for_good(shop: &Shop, kind: &str, name: &str, text: &str) {
+    let folder = shop.path(kind);
+    let coming = folder.join(format!(".{name}.coming"));
+    fs::write(&coming, text).unwrap();
+    fs::File::open(&coming).unwrap().sync_all().unwrap();
+    fs::rename(coming, folder.join(name)).unwrap();
+    fs::File::open(folder).unwrap().sync_all().unwrap();
+}
+
 /// One shop, so many ends of its daemon by force, then peace, then the promises.
 fn trial(shop: &Shop, seed: u64, ends: u64, end_by_force: impl Fn(Running)) {
     shop.standin
         .post("/_standin/settings", r#"{"limit": {"calls": 100000}}"#);
     shop.standin.post("/_standin/faults", &weather(true));
-    shop.drop_in("customers", "base.csv", "source_id,name\nc-1000,Base\n");
-    shop.drop_in("products", "base.csv", "source_id,name\np-1000,Base\n");
+    for (kind, key) in [("customers", "c-1000"), ("products", "p-1000")] {
+        let text = format!("source_id,name\n{key},Base\n");
+        drop_for_good(shop, kind, "base.csv", &text);
+    }
     let mut producer = Producer {
         dice: Dice::new(seed),
         version: 0,
@@ -207,7 +211,13 @@ fn check_promises(seed: u64, shop: &Shop, producer: &Producer) {
             );
             continue;
         }
-        let held = &shop.standin.holds(kind)[key]["metadata"]["v"];
+        let held = shop.standin.holds(kind);
+        let Some(held) = held.get(key) else {
+            let trace = shop.run(&["trace", kind, key]).stdout;
+            let trace = String::from_utf8_lossy(&trace);
+            panic!("seed {seed}: {kind} {key} is not at the remote\n{trace}");
+        };
+        let held = &held["metadata"]["v"];
         assert_eq!(
             held,
             &Value::from(version.to_string()),
