@@ -152,8 +152,7 @@ fn trial(shop: &Shop, seed: u64, ends: u64, end_by_force: impl Fn(Running)) {
         std::thread::sleep(Duration::from_millis(producer.dice.below(400)));
         end_by_force(daemon);
     }
-    shop.standin
-        .post("/_standin/faults", r#"{"refuse":"poison-"}"#);
+    shop.standin.post("/_standin/faults", &weather(false));
     producer.drop_file(shop);
     let daemon = shop.daemon();
     shop.wait_delivered();
