@@ -155,13 +155,14 @@ fn trial(shop: &Shop, seed: u64, ends: u64, end_by_force: impl Fn(Running)) {
     shop.standin.post("/_standin/faults", &weather(false));
     producer.drop_file(shop);
     let daemon = shop.daemon();
-    shop.wait_delivered();
+    // What is said to be pending counts once the file is stored, and not before it was seen.
     wait("the last file is moved away", || {
         let (kind, name, _) = producer.dropped.last()?;
         let archived = shop.listing(&shop.path(kind).join("archive"));
         let archived = archived.iter().any(|n| n.ends_with(&format!("Z-{name}")));
         archived.then_some(())
     });
+    shop.wait_delivered();
     check_promises(seed, shop, &producer);
     check_nothing_is_sent_again(seed, shop, &producer);
     end(daemon);
