@@ -123,6 +123,11 @@ impl Content {
         self.fields.get(field).map(String::as_str)
     }
 
+    /// What a field says, if it is a text.
+    pub fn text(&self, field: &str) -> Option<String> {
+        serde_json::from_str(self.get(field)?).ok()
+    }
+
     /// `json` has to be compact, canonical JSON other than `null`.
     pub fn set(&mut self, field: &str, json: String) {
         debug_assert_ne!(json, "null");
@@ -330,6 +335,11 @@ impl Batch {
 
     pub fn values(&self, row: &BatchRow) -> &str {
         &self.text[row.values.clone()]
+    }
+
+    /// `None`: its values are no list of its shape.
+    pub fn content(&self, row: &BatchRow) -> Option<Content> {
+        Content::decode(self.shapes[row.shape].fields(), self.values(row))
     }
 
     /// From now on the row says this instead; what it said stays in the arena.

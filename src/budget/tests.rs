@@ -159,6 +159,17 @@ struct World {
 }
 
 impl World {
+    fn new(limit: u64, period_ms: i64, sliding: bool) -> World {
+        World {
+            limit,
+            period_ms,
+            sliding,
+            calls: Vec::new(),
+            refused_ours: 0,
+            refused_any: 0,
+        }
+    }
+
     fn used(&self, now: i64) -> u64 {
         let from = if self.sliding {
             now - self.period_ms
@@ -234,14 +245,7 @@ fn simulate_with(
         held.map_or(limit, |(_, limit)| *limit)
     };
     let mut random = Random(seed);
-    let mut world = World {
-        limit,
-        period_ms,
-        sliding,
-        calls: Vec::new(),
-        refused_ours: 0,
-        refused_any: 0,
-    };
+    let mut world = World::new(limit, period_ms, sliding);
     let mut budget = fresh(Period::Auto);
     let end = periods * period_ms;
     // Each period's till calls at random instants; for a sliding remote one each, evenly, with jitter.
@@ -436,14 +440,7 @@ fn an_hour_with_restarts_in_which_the_limit_changes_uses_the_share_and_causes_no
 /// that one had to wait, the most in a period as the remote counts it, and what was learnt of it.
 fn now_and_then(seed: u64, every_ms: i64, period_ms: i64, sliding: bool) -> (i64, u64, Refills) {
     let (limit, mut random) = (100, Random(seed));
-    let mut world = World {
-        limit,
-        period_ms,
-        sliding,
-        calls: Vec::new(),
-        refused_ours: 0,
-        refused_any: 0,
-    };
+    let mut world = World::new(limit, period_ms, sliding);
     let mut budget = fresh(Period::Auto);
     let (mut sent, mut longest) = (Vec::new(), 0);
     let mut wanted = random.below(period_ms as u64) as i64;

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::time::Duration;
 
-use super::{Error, now, parts};
+use super::{Error, io_error, now, parts};
 use crate::audit::{self, Counts, Seen, Sheet};
 use crate::budget::{Budget, Part, Room};
 use crate::config::{Config, Problem, Problems};
@@ -96,7 +96,7 @@ fn compare(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Error::Io(error.to_string()))?;
+        .map_err(io_error)?;
     let auditor = Auditor {
         config,
         store,

@@ -5,11 +5,11 @@
 //! rule; here stand when, and whether the clock can be believed. A pass that fails (a full disk, a busy
 //! store) is taken up by the next one.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use super::beside::Beside;
-use super::now;
+use super::{current, now};
 use crate::config::{After, Config};
 use crate::folder::archive::own_folder_there;
 use crate::folder::{self, ARCHIVE, REJECTS, scan, thin};
@@ -65,7 +65,7 @@ pub fn start(sources: Sources) -> std::io::Result<Beside> {
     Beside::start("keep", move |rest| {
         let mut wait = FIRST_AFTER;
         while rest.sleeps(wait) {
-            let config = sources.config();
+            let config = current(&sources.config);
             let mut pause = || {
                 let begun = Instant::now();
                 while (sources.busy)() && begun.elapsed() < PATIENCE {
@@ -84,15 +84,6 @@ pub fn start(sources: Sources) -> std::io::Result<Beside> {
             wait = every(&config);
         }
     })
-}
-
-impl Sources {
-    fn config(&self) -> Arc<Config> {
-        self.config
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
 }
 
 fn every(config: &Config) -> Duration {

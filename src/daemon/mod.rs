@@ -22,7 +22,7 @@ mod whole;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -67,6 +67,14 @@ impl From<crate::config::Problems> for Error {
 
 fn io_error(error: std::io::Error) -> Error {
     Error::Io(error.to_string())
+}
+
+/// The configuration that is in force: a reload puts another one there.
+fn current(config: &RwLock<Arc<Config>>) -> Arc<Config> {
+    config
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
 }
 
 fn held(holder: &Option<Holder>) -> String {

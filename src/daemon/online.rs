@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Error, now, parts};
+use super::{Error, io_error, now, parts};
 use crate::budget::{Budget, Part, Refills, Room};
 use crate::config::credentials::Credentials;
 use crate::config::{Config, Period};
@@ -283,7 +283,7 @@ pub(super) fn noted_call(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Error::Io(error.to_string()))?;
+        .map_err(io_error)?;
     let answer = runtime.block_on(carrier.send(call));
     if let (Some(store), Some(request)) = (store, request) {
         let (status, verdict) = match &answer {

@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 
 use super::beside::Beside;
 use super::events::Event;
-use super::{Error, now, systemd};
+use super::{Error, current, io_error, now, systemd};
 use super::{keep, tell};
 use crate::config::credentials::{self, Absent, Surroundings};
 use crate::config::{self, Config, Problem, Problems};
@@ -62,7 +62,7 @@ impl Parts {
     ) -> Result<Parts, Error> {
         let health = Arc::new(Health::new());
         let shared = Arc::new(RwLock::new(config.clone()));
-        let intake = intake::Control::new().map_err(|error| Error::Io(error.to_string()))?;
+        let intake = intake::Control::new().map_err(io_error)?;
         let delivery = Arc::new(Wake::new());
         let stored = delivery.clone();
         intake.on_taken(Box::new(move || stored.wake(Reason::Stored)));
@@ -92,7 +92,7 @@ impl Parts {
             daemon,
             tz: TimeZone::system(),
         });
-        let teller = teller.map_err(|error| Error::Io(error.to_string()))?;
+        let teller = teller.map_err(io_error)?;
         let (reading, damaged) = (intake.clone(), events.clone());
         let keeper = keep::start(keep::Sources {
             config: shared.clone(),
@@ -101,7 +101,7 @@ impl Parts {
             // The daemon that is gone waits for nobody.
             damaged: Box::new(move |why| drop(damaged.send(Event::Damaged(why)))),
         });
-        let keeper = keeper.map_err(|error| Error::Io(error.to_string()))?;
+        let keeper = keeper.map_err(io_error)?;
         Ok(Parts {
             intake,
             delivery,
@@ -198,17 +198,13 @@ fn start_delivery(
     wake: &Arc<Wake>,
     events: &Sender<Event>,
 ) -> Result<(), Error> {
-    let now = |config: &RwLock<Arc<Config>>| -> Arc<Config> {
-        let config = config.read().unwrap_or_else(PoisonError::into_inner);
-        config.clone()
-    };
-    let carrier = carrier(&now(config))?;
+    let carrier = carrier(&current(config))?;
     let (config, store, wake, events) =
         (config.clone(), store.clone(), wake.clone(), events.clone());
     spawn(Part::Delivery, move || {
         let mut told = false;
         let result = loop {
-            let config = now(&config);
+            let config = current(&config);
             let settings = delivery::Settings::new(&config.api, &config.folders);
             let (store, carrier) = (store.clone(), carrier.clone());
             let clock = Arc::new(delivery::SystemClock);
@@ -278,9 +274,7 @@ fn http_from(config: &Config, source: remote::CredentialsSource) -> Result<remot
 
 fn spawn(part: Part, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     let thread = thread::Builder::new().name(part.name().into()).spawn(work);
-    thread
-        .map(drop)
-        .map_err(|error| Error::Io(error.to_string()))
+    thread.map(drop).map_err(io_error)
 }
 
 /// What intake works with, under this configuration.

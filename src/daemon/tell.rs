@@ -5,14 +5,14 @@
 //! between its looks. A look that fails (a full disk, a busy store) is left out: the next one sees
 //! the same.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
 use super::alert::{self, HostOutlets, Memory, Outlets};
 use super::beside::Beside;
-use super::systemd;
+use super::{current, systemd};
 use crate::config::Config;
 use crate::health::Health;
 use crate::page;
@@ -37,7 +37,7 @@ pub fn start(sources: Sources) -> std::io::Result<Beside> {
     Beside::start("tell", move |rest| {
         let mut heard = Heard::default();
         loop {
-            let config = sources.config();
+            let config = current(&sources.config);
             let mut outlets = HostOutlets::new(&config);
             sources.store.ballast().keep();
             if let Err(error) = look(&sources, &config, &mut outlets, &mut heard) {
@@ -48,15 +48,6 @@ pub fn start(sources: Sources) -> std::io::Result<Beside> {
             }
         }
     })
-}
-
-impl Sources {
-    fn config(&self) -> Arc<Config> {
-        self.config
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
 }
 
 /// What is remembered between two looks, and may be forgotten.

@@ -107,11 +107,7 @@ fn look(
     later: &mut Later,
 ) -> Result<Option<(i64, String)>, Refusal> {
     let mut reading = reading_as_before(kept, circumstances)?;
-    let member = Member {
-        name: kept.member.clone(),
-        dialect: kept.dialect.clone(),
-        header: kept.header.clone(),
-    };
+    let member = kept.table();
     let is_returned = returned::own_header(&member.header).is_some();
     let mut of = None;
     let mut lines: HashMap<u64, u64> = HashMap::new();
@@ -158,7 +154,7 @@ fn said(batch: &Batch) -> Vec<Said> {
     let of_row = |row: &crate::record::BatchRow| match row.act {
         Act::Delete => Some(Said::Gone),
         _ => {
-            let content = Content::decode(batch.shapes[row.shape].fields(), batch.values(row))?;
+            let content = batch.content(row)?;
             Some(Said::Fields(
                 content.iter().map(|(field, _)| field.to_owned()).collect(),
             ))
@@ -203,8 +199,7 @@ pub fn give_way(
     for mut row in batch.rows.split_off(first) {
         let content = match (said, row.act) {
             (Said::Fields(fields), Act::Upsert) if is_stored(batch, &row) => {
-                let shape = batch.shapes[row.shape].fields();
-                let mut content = Content::decode(shape, batch.values(&row))
+                let mut content = (batch.content(&row))
                     .expect("a row that was just mapped is a list of its shape");
                 fields.iter().for_each(|field| {
                     content.remove(field);

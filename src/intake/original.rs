@@ -12,7 +12,6 @@ use crate::folder::archive::own_folder_there;
 use crate::folder::claim::{Claimed, claim};
 use crate::folder::{ARCHIVE, scan};
 use crate::store::{self, Connection, FileRow, FileState};
-use crate::table::Member;
 
 /// Keys of rejected rows that are kept, at most.
 const KEYS_MAX: usize = 100_000;
@@ -71,11 +70,7 @@ impl Originals<'_> {
             let reading = reading_as_before(&kept, &circumstances).ok()?;
             let columns = reading.key_columns();
             let is_returned = returned::own_header(&kept.header).is_some();
-            let member = Member {
-                name: kept.member,
-                dialect: kept.dialect,
-                header: kept.header,
-            };
+            let member = kept.table();
             let mut file = &original;
             each_rows(&mut file, &member, |rows| {
                 for row in rows.iter() {

@@ -374,8 +374,7 @@ impl Sink for Comparing<'_> {
             }
             self.note(row.kind, key, to_send, compared);
             if self.planned.samples.len() < SAMPLES_MAX && row.act == Act::Upsert {
-                let fields = batch.shapes[row.shape].fields();
-                let content = Content::decode(fields, batch.values(row)).unwrap_or_default();
+                let content = batch.content(row).unwrap_or_default();
                 self.planned.samples.push(Sample {
                     kind: row.kind,
                     key: key.to_owned(),
@@ -562,7 +561,7 @@ fn tells_consents(batch: &Batch, row: &BatchRow, compared: &Compared) -> bool {
         Outcome::New => {
             let fields = batch.shapes[row.shape].fields();
             fields.iter().any(|field| is_consent(field))
-                && Content::decode(fields, batch.values(row)).is_some_and(|content| {
+                && batch.content(row).is_some_and(|content| {
                     (content.iter()).any(|(field, json)| is_consent(field) && json != CLEARED)
                 })
         }

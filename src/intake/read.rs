@@ -18,7 +18,7 @@ use crate::kind::Kind;
 use crate::mapping::{Decided, MetadataTypes, Place, Reading};
 use crate::preset::plain::PLAIN;
 use crate::preset::{ByCells, Preset, Presets, Recognised};
-use crate::record::{Act, Batch, BatchRow, Content};
+use crate::record::{Act, Batch, BatchRow};
 use crate::reject::{Code, Reject};
 use crate::store::StoreLookup;
 use crate::table::{self, Dialect, Failure, Member, Rows};
@@ -85,6 +85,17 @@ pub struct Kept {
     /// The header of the key's column, where only the ids in it told the format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+}
+
+impl Kept {
+    /// The table that it was decided for.
+    pub fn table(&self) -> Member {
+        Member {
+            name: self.member.clone(),
+            dialect: self.dialect.clone(),
+            header: self.header.clone(),
+        }
+    }
 }
 
 impl From<Failure> for Refusal {
@@ -359,12 +370,7 @@ fn look_at_whole(
     let Some(mut evidence) = reading_as_before(kept, circumstances)?.evidence() else {
         return Ok(());
     };
-    let member = Member {
-        name: kept.member.clone(),
-        dialect: kept.dialect.clone(),
-        header: kept.header.clone(),
-    };
-    each_rows(&mut whole, &member, |rows| {
+    each_rows(&mut whole, &kept.table(), |rows| {
         rows.iter().for_each(|row| evidence.observe(row));
         Ok::<(), Refusal>(())
     })?;
@@ -657,9 +663,8 @@ fn note_made(lookup: &StoreLookup, batch: &Batch, row: &BatchRow) {
     if key.contains('@') && values.to_lowercase().contains(key) {
         return;
     }
-    let email = Content::decode(batch.shapes[row.shape].fields(), values)
-        .and_then(|content| serde_json::from_str::<String>(content.get("email")?).ok());
-    if let Some(email) = email {
+    let content = batch.content(row);
+    if let Some(email) = content.and_then(|content| content.text("email")) {
         lookup.note_made(key, &email);
     }
 }

@@ -232,19 +232,12 @@ impl Forecaster {
 impl Bodies {
     /// Calls for many, and single calls for what is left.
     fn calls(&self, mode: Bulk) -> (u64, u64) {
-        let last = Some(self.cut.records()).filter(|records| *records > 0);
-        let chunks: Vec<usize> = self.full.iter().copied().chain(last).collect();
-        if self.channel == Channel::Import {
-            return (chunks.len() as u64, 0);
+        let records = self.full.iter().sum::<usize>() + self.cut.records();
+        if self.channel == Channel::Csv && !skus_by_csv(records, mode) {
+            return (0, records as u64);
         }
-        let left: usize = chunks.iter().sum();
-        if self.channel == Channel::Csv {
-            return match skus_by_csv(left, mode) {
-                true => (chunks.len() as u64, 0),
-                false => (0, left as u64),
-            };
-        }
-        (chunks.len() as u64, 0)
+        let last = u64::from(self.cut.records() > 0);
+        (self.full.len() as u64 + last, 0)
     }
 }
 

@@ -664,8 +664,7 @@ fn bind(
 }
 
 pub(super) fn decode(batch: &Batch, row: &BatchRow) -> Result<Content> {
-    let fields = batch.shapes[row.shape].fields();
-    Content::decode(fields, batch.values(row))
+    (batch.content(row))
         .ok_or_else(|| super::Error::Statement("a batch's values do not fit their shape".into()))
 }
 

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-use super::{BUSY_TIMEOUT, Error, Result};
+use super::{BUSY_TIMEOUT, Error, Result, dir_of};
 
 /// Pages of 16 KiB that are not written back yet before it begins.
 pub const PAGES_BEGIN: i64 = 1_000;
@@ -94,12 +94,12 @@ impl Drop for Checkpointer {
 
 fn run(database: &Path, ordered: &Receiver<Order>, failed: &Mutex<Option<String>>) {
     let mut connection = None;
+    let dir = dir_of(database);
     while let Ok(order) = ordered.recv() {
         let (how, tell) = match order {
             Order::Some => ("PASSIVE", None),
             Order::All(tell) => ("FULL", Some(tell)),
         };
-        let dir = database.parent().expect("it lies in a directory");
         let result = opened(&mut connection, database).and_then(|c| checkpoint(c, how));
         let result = result.map_err(|error| error.settled(dir));
         // A full disk or a busy store is met again by the writer, who says so.

@@ -173,9 +173,9 @@ impl Comparer {
             let goes = match self.made(Kind::Skus, &sku)? {
                 None => true,
                 Some(Made::Gone) => false,
-                Some(Made::There(content)) => {
-                    skus::product_of(&content).is_some_and(|product| deleted.contains(&product))
-                }
+                Some(Made::There(content)) => content
+                    .text("product")
+                    .is_some_and(|product| deleted.contains(&product)),
             };
             if goes {
                 self.make(Kind::Skus, &sku, None)?;
@@ -236,7 +236,7 @@ impl Comparer {
         };
         let product = (content.as_ref())
             .filter(|_| row.kind == Kind::Skus)
-            .and_then(skus::product_of);
+            .and_then(|content| content.text("product"));
         let waits = match product {
             Some(product) => self.waits_for(&product)?,
             None => false,

@@ -42,8 +42,7 @@ fn field(kind: Kind) -> Option<&'static str> {
 
 /// What of a document is looked up: its text, an e-mail without regard to case.
 fn value(kind: Kind, content: &Content) -> Option<String> {
-    let json = content.get(field(kind)?)?;
-    let text: String = serde_json::from_str(json).ok()?;
+    let text = content.text(field(kind)?)?;
     (!text.is_empty()).then(|| normal(kind, &text))
 }
 
@@ -258,8 +257,7 @@ impl StoreLookup {
             return Ok(None);
         };
         let content = Shapes::default().content(&self.reader, stored.id)?;
-        let json = content.get("customer.source_id");
-        Ok(json.and_then(|json| serde_json::from_str(json).ok()))
+        Ok(content.text("customer.source_id"))
     }
 
     fn note(&self, result: Result<()>) {

@@ -221,10 +221,13 @@ impl Store {
     }
 
     fn state_dir(&self) -> &Path {
-        self.path
-            .parent()
-            .expect("the database lies in a directory")
+        dir_of(&self.path)
     }
+}
+
+/// The state directory of a database.
+fn dir_of(database: &Path) -> &Path {
+    database.parent().expect("the database lies in a directory")
 }
 
 fn open(path: &Path) -> Result<Connection> {
@@ -233,7 +236,7 @@ fn open(path: &Path) -> Result<Connection> {
 
 /// SQLite says of each reason alike that it was unable to open the file: the system is asked.
 fn not_opened(path: &Path, error: &rusqlite::Error) -> Error {
-    let dir = path.parent().expect("the database lies in a directory");
+    let dir = dir_of(path);
     let failed = |path: &Path, error: &std::io::Error| Error::Open {
         path: path.to_owned(),
         reason: backup::io_reason(error),

@@ -162,7 +162,7 @@ fn of_products(
         let fields = shapes.fields(c, row.get(1)?)?;
         let vals = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
         let content = Content::decode(&fields, vals).ok_or_else(|| damaged("a document"))?;
-        let is_found = match product_of(&content) {
+        let is_found = match content.text("product") {
             None => false,
             Some(product) => match known.get(&product) {
                 Some(&is) => is,
@@ -187,12 +187,6 @@ fn of_products(
     Ok(found)
 }
 
-pub(super) fn product_of(content: &Content) -> Option<String> {
-    content
-        .get("product")
-        .and_then(|json| serde_json::from_str(json).ok())
-}
-
 /// Those that still are as they were found.
 fn delete(c: &Connection, by: By, keys: &[String], now: i64) -> Result<u64> {
     let mut shapes = Shapes::default();
@@ -204,7 +198,7 @@ fn delete(c: &Connection, by: By, keys: &[String], now: i64) -> Result<u64> {
             continue;
         };
         let old = shapes.content(c, stored.id)?;
-        let source = match product_of(&old) {
+        let source = match old.text("product") {
             Some(product) => by.deleted(c, &product)?,
             None => None,
         };

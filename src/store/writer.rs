@@ -20,7 +20,7 @@ use rusqlite::Connection;
 
 use super::ballast::Ballast;
 use super::checkpoint::{Checkpointer, PAGES_BEGIN, PAGES_MAX, checkpoint};
-use super::{BUSY_TIMEOUT, Error, Result};
+use super::{BUSY_TIMEOUT, Error, Result, dir_of};
 
 /// Messages that may wait before a caller blocks.
 const WAITING_MAX: usize = 64;
@@ -94,8 +94,7 @@ impl Writer {
     pub fn start(connection: Connection, database: &Path) -> Writer {
         let (messages, waiting) = mpsc::sync_channel(WAITING_MAX);
         let checkpointer = Checkpointer::start(database);
-        let dir = database.parent().expect("it lies in a directory");
-        let ballast = Arc::new(Ballast::of(dir));
+        let ballast = Arc::new(Ballast::of(dir_of(database)));
         let room = Arc::clone(&ballast);
         #[cfg(test)]
         let plant = crate::plant::get();

@@ -2,9 +2,9 @@
 //! endless restart.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::mount::Mount;
 use crate::shop::{Shop, wait};
 
 #[track_caller]
@@ -19,46 +19,6 @@ fn says(output: &Output, status: i32, words: &[&str]) {
         !said.contains("panicked") && !said.contains("fault in tillsync"),
         "{said}"
     );
-}
-
-/// A tmpfs of some size, gone with the test. `None` where this user may not mount.
-pub struct Mount<'a>(&'a Path);
-
-impl<'a> Mount<'a> {
-    pub fn small(path: &'a Path, size: &str) -> Option<Mount<'a>> {
-        fs::create_dir_all(path).unwrap();
-        let mounted = Command::new("mount")
-            .args([
-                "-t",
-                "tmpfs",
-                "-o",
-                &format!("size={size},mode=0700"),
-                "tmpfs",
-            ])
-            .arg(path)
-            .output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Mount(path)),
-            _ => {
-                eprintln!("passed over: this user may not mount a tmpfs");
-                None
-            }
-        }
-    }
-
-    pub fn again(&self, options: &str) {
-        let status = Command::new("mount")
-            .args(["-o", &format!("remount,{options}")])
-            .arg(self.0)
-            .status();
-        assert!(status.unwrap().success());
-    }
-}
-
-impl Drop for Mount<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
-    }
 }
 
 #[test]
@@ -139,8 +99,7 @@ fn a_disk_without_room_for_the_store_loses_nothing_and_goes_on_when_there_is_roo
         .map(|n| format!("c-{n},Name {n},{n}@example.com\n"))
         .collect();
     let text = format!("source_id,name,email\n{rows}");
-    let toml = fs::read_to_string(shop.config()).unwrap();
-    fs::write(shop.config(), toml + "[retention]\nmin_free = \"0\"\n").unwrap();
+    shop.set_min_free("0");
     let mut daemon = shop.daemon();
     shop.drop_in("customers", "many.csv", &text);
     wait("status says that the disk is full", || {
@@ -230,8 +189,7 @@ fn a_drop_folder_without_room_for_rejects_is_said_and_they_are_written_when_ther
     let Some(mount) = Mount::small(&folder, "256k") else {
         return;
     };
-    let toml = fs::read_to_string(shop.config()).unwrap();
-    fs::write(shop.config(), toml + "[retention]\nmin_free = \"0\"\n").unwrap();
+    shop.set_min_free("0");
     let daemon = shop.daemon();
     shop.wait_running();
     // Rejects have all columns of their rows, and more: there is room for the file, and not for them.

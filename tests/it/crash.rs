@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::shop::{Running, Shop, wait};
+use crate::mount::Disk;
+use crate::shop::{Running, Shop, number, wait};
 
 /// A small generator of our own: the same seed gives the same shop, whatever crates are in use.
 pub struct Dice(u64);
@@ -59,7 +59,7 @@ impl Producer {
             }
         }
         let name = format!("export-{}.csv", self.dropped.len());
-        drop_for_good(shop, kind, &name, &text);
+        shop.drop_for_good(kind, &name, &text);
         self.dropped.push((kind, name, text));
     }
 }
@@ -117,16 +117,6 @@ fn weather(bad: bool) -> String {
     json!({"faults": faults, "refuse": [{"prefix": "poison-", "status": 400, "key": "invalid_payload"}]}).to_string()
 }
 
-/// What is on no disk when the power is cut was never dropped.
-fn drop_for_good(shop: &Shop, kind: &str, name: &str, text: &str) {
-    let folder = shop.path(kind);
-    let coming = folder.join(format!(".{name}.coming"));
-    fs::write(&coming, text).unwrap();
-    fs::File::open(&coming).unwrap().sync_all().unwrap();
-    fs::rename(coming, folder.join(name)).unwrap();
-    fs::File::open(folder).unwrap().sync_all().unwrap();
-}
-
 /// One shop, so many ends of its daemon by force, then peace, then the promises.
 fn trial(shop: &Shop, seed: u64, ends: u64, end_by_force: impl Fn(Running)) {
     shop.standin
@@ -134,7 +124,7 @@ fn trial(shop: &Shop, seed: u64, ends: u64, end_by_force: impl Fn(Running)) {
     shop.standin.post("/_standin/faults", &weather(true));
     for (kind, key) in [("customers", "c-1000"), ("products", "p-1000")] {
         let text = format!("source_id,name\n{key},Base\n");
-        drop_for_good(shop, kind, "base.csv", &text);
+        shop.drop_for_good(kind, "base.csv", &text);
     }
     let mut producer = Producer {
         dice: Dice::new(seed),
@@ -283,8 +273,7 @@ const ENDS: u64 = 8;
 
 /// Shops, so that there are `ends` ends in all, or what the environment says.
 fn shops(variable: &str, ends: u64) -> std::ops::RangeInclusive<u64> {
-    let told = std::env::var(variable).ok().and_then(|n| n.parse().ok());
-    1..=told.unwrap_or(ends).div_ceil(ENDS)
+    1..=number(variable).unwrap_or(ends).div_ceil(ENDS)
 }
 
 #[test]
@@ -292,69 +281,6 @@ fn kills_at_random_instants_break_no_promise() {
     // `TILLSYNC_KILLS=200` (or any number) for the long run.
     for seed in shops("TILLSYNC_KILLS", 40) {
         trial(&Shop::new(), seed, ENDS, Running::kill);
-    }
-}
-
-/// A disk of its own, an ext4 in a file, whose power can be cut. `None` where this user may not mount.
-struct Disk {
-    dir: tempfile::TempDir,
-}
-
-impl Disk {
-    fn new() -> Option<Disk> {
-        let disk = Disk {
-            dir: tempfile::tempdir().unwrap(),
-        };
-        fs::create_dir(disk.mounted()).unwrap();
-        let image = fs::File::create(disk.dir.path().join("image")).unwrap();
-        image.set_len(512 << 20).unwrap(); // a hole, but for what is used
-        let made = Command::new("mkfs.ext4")
-            .args(["-q", "-F"])
-            .arg(disk.dir.path().join("image"))
-            .status();
-        if made.is_ok_and(|status| status.success()) && disk.mount() {
-            return Some(disk);
-        }
-        eprintln!("passed over: this user may not mount an ext4 in a file");
-        None
-    }
-
-    fn mounted(&self) -> PathBuf {
-        self.dir.path().join("disk")
-    }
-
-    fn mount(&self) -> bool {
-        let status = Command::new("mount")
-            .args(["-o", "loop"])
-            .arg(self.dir.path().join("image"))
-            .arg(self.mounted())
-            .status();
-        status.is_ok_and(|status| status.success())
-    }
-
-    /// What was not told to reach the disk is gone; the log of the file system is not written out.
-    fn cut(&self, daemon: Running) {
-        // EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH.
-        let shutdown = "import fcntl, os, struct, sys
-fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', 2))";
-        let status = Command::new("python3")
-            .args(["-c", shutdown])
-            .arg(self.mounted())
-            .status();
-        assert!(status.unwrap().success(), "the power can be cut");
-        daemon.kill();
-        let status = Command::new("umount").arg(self.mounted()).status();
-        assert!(status.unwrap().success());
-        assert!(self.mount(), "the disk is there again");
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount")
-            .arg("-l")
-            .arg(self.mounted())
-            .status();
     }
 }
 

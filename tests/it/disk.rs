@@ -4,10 +4,10 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use crate::bad::Mount;
+use crate::mount::Mount;
 use crate::shop::{Running, Shop, wait, wait_for};
 
 const ENOSPC: i32 = 28;
@@ -53,31 +53,16 @@ impl<'s> Faulty<'s> {
     }
 
     fn daemon(&self) -> Running {
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.shop.path("daemon.log"))
-            .unwrap();
         let mut command = self.shop.command(&["run"]);
         command
             .env("LD_PRELOAD", &self.library)
-            .env("TILLSYNC_FAULT", self.orders())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log);
-        Running {
-            child: command.spawn().unwrap(),
-        }
+            .env("TILLSYNC_FAULT", self.orders());
+        self.shop.start(&mut command)
     }
 }
 
 fn log(shop: &Shop) -> String {
     fs::read_to_string(shop.path("daemon.log")).unwrap_or_default()
-}
-
-fn no_reserve(shop: &Shop) {
-    let toml = fs::read_to_string(shop.config()).unwrap();
-    fs::write(shop.config(), toml + "[retention]\nmin_free = \"0\"\n").unwrap();
 }
 
 fn away(shop: &Shop) {
@@ -127,7 +112,7 @@ fn on_a_full_disk_answers_are_still_recorded_and_files_wait() {
     let Some(mount) = Mount::small(&state, "64m") else {
         return;
     };
-    no_reserve(&shop);
+    shop.set_min_free("0");
     away(&shop);
     let mut daemon = shop.daemon();
     let ballast = state.join("ballast");
@@ -166,7 +151,7 @@ fn on_a_full_disk_answers_are_still_recorded_and_files_wait() {
 fn check_no_room(errno: i32) {
     let shop = Shop::new();
     let faulty = Faulty::new(&shop);
-    no_reserve(&shop);
+    shop.set_min_free("0");
     away(&shop);
     let mut daemon = faulty.daemon();
     shop.drop_in("customers", "first.csv", &customers(0, 50));

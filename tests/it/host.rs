@@ -339,12 +339,7 @@ fn root_leaves_nothing_of_its_own_in_the_state() {
 #[test]
 fn a_reload_asked_for_while_it_starts_is_done_and_not_its_end() {
     let shop = Shop::new();
-    let before = fs::read_to_string(shop.config()).unwrap();
-    fs::write(
-        shop.config(),
-        format!("{before}\n[retention]\nmin_free = \"900TB\"\n"),
-    )
-    .unwrap();
+    let before = shop.set_min_free("900TB");
     shop.drop_in("customers", "a.csv", "source_id,name\n1,Ann\n");
     let daemon = shop.daemon();
     // As soon as it can be seen at all, while it makes its database.

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::shop::{Shop, wait};
+use crate::shop::{Shop, number, wait};
 
 /// What changes something outside the process. The last of them is not told that it fails: most of
 /// them wake another thread, or write to a socket, which no disk keeps from it.
@@ -253,8 +253,7 @@ fn ended(mut child: Child) -> Option<i32> {
 
 #[track_caller]
 fn check(calls_of: &[&str], whats: &[&str], trials: usize) {
-    let number = |name: &str| std::env::var(name).ok();
-    let every = number("TILLSYNC_EVERY").map(|text| text.parse().unwrap());
+    let every = number("TILLSYNC_EVERY").map(|every| every as usize);
     let mut faults = Vec::new();
     for calls in calls_of {
         let Some(most) = counted(calls) else {
@@ -270,7 +269,7 @@ fn check(calls_of: &[&str], whats: &[&str], trials: usize) {
             }));
         }
     }
-    if let Some(only) = number("TILLSYNC_INJECT") {
+    if let Ok(only) = std::env::var("TILLSYNC_INJECT") {
         faults.retain(|fault| only == name(fault));
     }
     let shop = Shop::new();

@@ -16,6 +16,7 @@ mod letter;
 mod limits;
 #[path = "../support/listening.rs"]
 mod listening;
+mod mount;
 mod people;
 mod readme;
 mod secrets;

@@ -1,8 +1,7 @@
 //! README's table of troubles is true: each row is brought about with the real binary, and says what
 //! the table says that it does. A row without its trial fails.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs::{self, File};
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -111,11 +110,7 @@ fn wait_todo(shop: &Shop, words: &str) {
 fn nearly_full(words: &str) {
     let words = words.split("N free").next().unwrap();
     let shop = Shop::new();
-    let before = fs::read_to_string(shop.config()).unwrap();
-    let mut config = OpenOptions::new().append(true).open(shop.config()).unwrap();
-    config
-        .write_all(b"[retention]\nmin_free = \"900TB\"\n")
-        .unwrap();
+    let before = shop.set_min_free("900TB");
     let daemon = shop.daemon();
     shop.wait_running(); // the to-do would be said without it
     shop.drop_in("customers", "a.csv", "source_id,name\n1,Ann\n");

@@ -15,6 +15,11 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const TOKEN: &str = "app-token";
 pub const APP_ID: &str = "app-id";
 
+/// What the environment says of how much is tried.
+pub fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
 pub fn tillsync() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tillsync"));
     command
@@ -242,13 +247,17 @@ impl Shop {
 
     /// The daemon, its log in `daemon.log`.
     pub fn daemon(&self) -> Running {
+        self.start(&mut self.command(&["run"]))
+    }
+
+    /// A daemon by this command.
+    pub fn start(&self, command: &mut Command) -> Running {
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.path("daemon.log"))
             .unwrap();
-        let child = self
-            .command(&["run"])
+        let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -269,9 +278,32 @@ impl Shop {
 
     /// Renames a file in, as well-behaved systems do.
     pub fn drop_in(&self, kind: &str, name: &str, content: &str) {
-        let part = self.path(kind).join(format!(".{name}.coming"));
+        self.drop_when(kind, name, content, |_| {});
+    }
+
+    /// The same; what is on no disk when the power is cut was never dropped.
+    pub fn drop_for_good(&self, kind: &str, name: &str, content: &str) {
+        self.drop_when(kind, name, content, |path| {
+            fs::File::open(path).unwrap().sync_all().unwrap();
+        });
+    }
+
+    /// `settle`: the file before it is renamed, and the folder after.
+    fn drop_when(&self, kind: &str, name: &str, content: &str, settle: impl Fn(&Path)) {
+        let folder = self.path(kind);
+        let part = folder.join(format!(".{name}.coming"));
         fs::write(&part, content).unwrap();
-        fs::rename(part, self.path(kind).join(name)).unwrap();
+        settle(&part);
+        fs::rename(part, folder.join(name)).unwrap();
+        settle(&folder);
+    }
+
+    /// Sets how much has to be free. Gives the configuration as it was.
+    pub fn set_min_free(&self, size: &str) -> String {
+        let before = fs::read_to_string(self.config()).unwrap();
+        let more = format!("{before}\n[retention]\nmin_free = \"{size}\"\n");
+        fs::write(self.config(), more).unwrap();
+        before
     }
 
     /// Until nothing is pending.

@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chance::Chance;
-use super::number;
+use super::seeds;
 use super::world::{Place, World, presets};
 use crate::budget::{Budget, Part};
 use crate::config::{Bulk, Period};
 use crate::delivery::Clock;
+use crate::delivery::tests::world::simulated;
 use crate::intake::plan::{CircumstancesOf, PlannedFile, dry_run};
 use crate::kind::Kind;
 use crate::plan::Forecast;
@@ -334,18 +335,8 @@ async fn run(seed: u64) {
 
 #[test]
 fn what_is_foretold_is_what_delivery_takes() {
-    let first = number("TILLSYNC_SEED").unwrap_or(1);
-    let last = match (number("TILLSYNC_SEED"), number("TILLSYNC_SEEDS")) {
-        (Some(only), None) => only,
-        (_, seeds) => first + seeds.unwrap_or(SEEDS) - 1,
-    };
-    for seed in first..=last {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        let found = std::panic::catch_unwind(|| runtime.block_on(run(seed)));
+    for seed in seeds(SEEDS) {
+        let found = std::panic::catch_unwind(|| simulated(run(seed)));
         assert!(
             found.is_ok(),
             "repeat with: TILLSYNC_SEED={seed} cargo test --lib sim::forecast"

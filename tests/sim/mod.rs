@@ -14,9 +14,11 @@ mod run;
 mod world;
 mod years;
 
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::delivery::tests::world::simulated;
 use crate::plant::{self, Plant};
 
 /// A promise that was not kept, by its number in README.
@@ -44,12 +46,7 @@ const FAILED_MAX: usize = 5;
 /// One seed on a runtime of its own, whose time is simulated.
 fn run(seed: u64, planted: Option<Plant>) -> Result<u64, Breach> {
     plant::set(planted);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    let result = runtime.block_on(run::run(seed));
+    let result = simulated(run::run(seed));
     plant::light(None);
     plant::set(None);
     result
@@ -59,13 +56,19 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
-#[test]
-fn the_promises_hold_whatever_happens() {
+/// `TILLSYNC_SEEDS` of them, else `many`, from `TILLSYNC_SEED` on; that one alone where no number is told.
+fn seeds(many: u64) -> RangeInclusive<u64> {
     let first = number("TILLSYNC_SEED").unwrap_or(1);
     let last = match (number("TILLSYNC_SEED"), number("TILLSYNC_SEEDS")) {
         (Some(only), None) => only,
-        (_, seeds) => first + seeds.unwrap_or(SEEDS) - 1,
+        (_, seeds) => first + seeds.unwrap_or(many) - 1,
     };
+    first..=last
+}
+
+#[test]
+fn the_promises_hold_whatever_happens() {
+    let (first, last) = seeds(SEEDS).into_inner();
     let next = AtomicU64::new(first);
     let failed = Mutex::new(Vec::<(u64, String)>::new());
     let threads = std::thread::available_parallelism().map_or(2, usize::from);

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::world::{FOLDERS, Place, World};
 use crate::config::{Bulk, Config};
 use crate::daemon::keep;
+use crate::delivery::tests::world::simulated;
 use crate::standin::{self, Limit};
 
 const DAY_MS: i64 = 86_400_000;
@@ -242,15 +243,6 @@ fn bytes(dir: &Path) -> u64 {
     (files(dir).iter())
         .map(|file| file.metadata().unwrap().len())
         .sum()
-}
-
-fn simulated(does: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
-        .block_on(does);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::world::{World, text};
+use super::world::{World, simulated, text};
 use super::*;
 use crate::config::Bulk;
 use crate::kind::Kind;
@@ -226,12 +226,7 @@ fn whatever_happens_the_remote_ends_as_the_store_and_never_steps_back() {
         .and_then(|n| n.parse().ok())
         .unwrap_or(1);
     for seed in first..first + seeds {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        let result = std::panic::catch_unwind(|| runtime.block_on(run(seed)));
+        let result = std::panic::catch_unwind(|| simulated(run(seed)));
         assert!(result.is_ok(), "repeat with SEED={seed} SEEDS=1");
     }
 }

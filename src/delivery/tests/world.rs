@@ -22,6 +22,16 @@ mod contract;
 /// The simulated present begins here; on a full hour.
 const BEGIN_MS: i64 = 1_787_738_400_000;
 
+/// Runs to its end on a runtime of its own, whose time is simulated.
+pub fn simulated<T>(does: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(does)
+}
+
 pub struct SimClock {
     begin_ms: i64,
     start: tokio::time::Instant,

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::Look;
 use crate::kind::Kind;
 use crate::plan::{Parent, Parents, Readiness, readiness};
-use crate::record::{CLEARED, Content, Fingerprint, GONE, Item, Op, Patch};
+use crate::record::{Content, Fingerprint, GONE, Item, Op, Patch};
 use crate::store::edit::{self, PART_CONSENTS, PART_RECORD, Shapes};
 use crate::store::files::damaged;
 use crate::store::{Result, files};
@@ -333,7 +333,7 @@ impl<'a> Walk<'a> {
             Kind::Skus => {
                 let key = match gone {
                     true => product_of_gone(c, candidate.id, candidate.seq, candidate.acked_seq)?,
-                    false => text(&candidate.content, "product"),
+                    false => candidate.content.text("product"),
                 };
                 if let Some(key) = key {
                     let (mut state, remote_id) = parent(c, Kind::Products, &key)?;
@@ -350,7 +350,7 @@ impl<'a> Walk<'a> {
             }
             Kind::Orders if gone => {}
             Kind::Orders => {
-                if let Some(key) = text(&candidate.content, "customer.source_id") {
+                if let Some(key) = candidate.content.text("customer.source_id") {
                     parents.customer = Some(parent(c, Kind::Customers, &key)?.0);
                 }
                 parents.item_on_its_way = item_on_its_way(c, &candidate.content)?;
@@ -578,13 +578,6 @@ fn last_value(c: &Connection, id: i64, mut seq: i64, field: &str) -> Result<Opti
         seq = change.prev;
     }
     Ok(None)
-}
-
-fn text(content: &Content, field: &str) -> Option<String> {
-    content
-        .get(field)
-        .filter(|json| *json != CLEARED)
-        .and_then(unquote)
 }
 
 fn unquote(json: &str) -> Option<String> {

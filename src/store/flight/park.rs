@@ -82,10 +82,7 @@ pub(super) fn before_flight(
 /// A SKU takes up by itself when its product comes.
 pub(super) fn wait_for_product(c: &Connection, id: i64) -> Result<()> {
     let content = Shapes::default().content(c, id)?;
-    let product: Option<String> = content
-        .get("product")
-        .and_then(|json| serde_json::from_str(json).ok());
-    match product {
+    match content.text("product") {
         Some(product) => wait(c, Kind::Products, &product, Kind::Skus, id),
         None => Ok(()),
     }
@@ -93,11 +90,7 @@ pub(super) fn wait_for_product(c: &Connection, id: i64) -> Result<()> {
 
 /// An order that goes without its parked customer goes again when the customer is there.
 pub(super) fn wait_for_customer(c: &Connection, candidate: &Candidate) -> Result<()> {
-    let customer: Option<String> = candidate
-        .content
-        .get("customer.source_id")
-        .and_then(|json| serde_json::from_str(json).ok());
-    match customer {
+    match candidate.content.text("customer.source_id") {
         Some(customer) => wait(c, Kind::Customers, &customer, Kind::Orders, candidate.id),
         None => Ok(()),
     }
@@ -107,10 +100,7 @@ pub(super) fn wait_for_customer(c: &Connection, candidate: &Candidate) -> Result
 /// without it.
 pub(in crate::store) fn wait_for_parked_customer(c: &Connection, order: i64) -> Result<()> {
     let content = Shapes::default().content(c, order)?;
-    let customer: Option<String> = content
-        .get("customer.source_id")
-        .and_then(|json| serde_json::from_str(json).ok());
-    match customer {
+    match content.text("customer.source_id") {
         Some(customer) if parent(c, Kind::Customers, &customer)?.0 == Parent::Parked => {
             wait(c, Kind::Customers, &customer, Kind::Orders, order)
         }
