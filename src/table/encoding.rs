@@ -198,7 +198,7 @@ pub(super) fn utf16_without_mark(head: &[u8]) -> Option<&'static Encoding> {
             .count()
     };
     let (even, odd) = (nuls(0), nuls(1));
-    if (even + odd) * 20 < head.len() || head.len() < 4 {
+    if !has_nuls(head) && !has_nuls(first_line(head)) {
         return None;
     }
     let (encoding, most, least) = if odd > even {
@@ -222,6 +222,18 @@ pub(super) fn utf16_without_mark(head: &[u8]) -> Option<&'static Encoding> {
     decoded
         .filter(|text| controls(text) * 20 <= head.len() / 2)
         .map(|_| encoding)
+}
+
+/// Whether a good part of it is NULs.
+fn has_nuls(bytes: &[u8]) -> bool {
+    let nuls = bytes.iter().filter(|byte| **byte == 0).count();
+    bytes.len() >= 4 && nuls * 20 >= bytes.len()
+}
+
+/// A header has names that a machine gave, whatever language the cells below are in, and however long.
+fn first_line(head: &[u8]) -> &[u8] {
+    let end = head.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+    &head[..end.unwrap_or(head.len())]
 }
 
 const UTF16_BYTES_TRIED: usize = 64 << 10;

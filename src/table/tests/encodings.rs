@@ -234,3 +234,17 @@ fn utf8_in_a_file_of_another_encoding_costs_its_row() {
         assert_eq!(pieces.lines().collect::<Vec<_>>(), lines[1..]);
     }
 }
+
+#[test]
+fn a_long_cell_of_another_script_hides_no_utf_16() {
+    let long = "商品の説明".repeat(4_000);
+    let text = format!("source_id,name\n1,{long}\n");
+    for to_bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+        let bytes: Vec<u8> = text.encode_utf16().flat_map(to_bytes).collect();
+        let read = read(&bytes, &Settings::default()).unwrap();
+        assert!(
+            read.trim_end().ends_with(&format!("2: 1|{long}")),
+            "{read:.60}"
+        );
+    }
+}
