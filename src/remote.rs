@@ -474,6 +474,11 @@ fn cause(error: &(dyn std::error::Error + 'static)) -> String {
                 std::io::ErrorKind::TimedOut => Some("the connection timed out"),
                 _ => known,
             };
+            // What it wraps is no source of it, but stands in its own place.
+            if let Some(inner) = io.get_ref() {
+                cause = Some(inner);
+                continue;
+            }
         }
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             return tls_cause(tls);
@@ -481,6 +486,10 @@ fn cause(error: &(dyn std::error::Error + 'static)) -> String {
         let text = error.to_string();
         if text.contains("dns error") || text.contains("failed to lookup") {
             known = Some("the host's name could not be resolved");
+        } else if text.contains("proxy authorization required") {
+            known = Some("the proxy wants another name and password than `api.proxy` has");
+        } else if text.contains("tunnel error: unsuccessful") {
+            known = Some("the proxy named by `api.proxy` let nothing through");
         }
         cause = error.source();
     }

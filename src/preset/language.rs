@@ -565,7 +565,8 @@ impl Reader<'_> {
     }
 
     fn fields(&mut self, table: &Table<'_>, kind: Option<Kind>) -> Vec<(String, Field)> {
-        let mut fields = Vec::new();
+        // All presets stay in memory as long as the daemon runs, and a field is large.
+        let mut fields = Vec::with_capacity(table.len());
         for (target, value) in in_order(table) {
             let name: &str = target.get_ref();
             let known = match kind {

@@ -37,18 +37,12 @@ const WORD_BYTES_MAX: usize = 64;
 const PIECES_WHOLE: u64 = 32;
 const PIECES_SKIPPED: u64 = 8;
 
-/// First bytes of sequences that speak for UTF-8. Not of phonetic signs and of Cyrillic letters beyond
-/// the usual: capitals of Central Europe make them by chance ("ÓŁ", "ĘŻ"), and who writes them writes
-/// others, too.
-static LIKELY: [bool; 256] = {
-    let mut likely = [false; 256];
-    let mut byte = 0xC2;
-    while byte < 0xF5 {
-        likely[byte] = !matches!(byte, 0xCA | 0xCB | 0xD2..=0xD4);
-        byte += 1;
-    }
-    likely
-};
+/// Whether it is the first byte of a sequence that speaks for UTF-8. Not of phonetic signs and of Cyrillic
+/// letters beyond the usual: capitals of Central Europe make them by chance ("ÓŁ", "ĘŻ"), and who writes
+/// them writes others, too. Without a branch: it is asked of each byte of a file.
+fn is_likely(byte: u8) -> bool {
+    (0xC2..0xF5).contains(&byte) & !(0xCA..0xCC).contains(&byte) & !(0xD2..0xD5).contains(&byte)
+}
 
 impl Evidence {
     pub fn new() -> Evidence {
@@ -84,10 +78,14 @@ impl Evidence {
 
     fn count_multibyte(&mut self, piece: &[u8]) {
         if self.multibyte < MULTIBYTE_ENOUGH && Encoding::ascii_valid_up_to(piece) < piece.len() {
-            self.multibyte += piece
-                .iter()
-                .filter(|byte| LIKELY[usize::from(**byte)])
-                .count() as u64;
+            // As many as a byte can count at once.
+            let likely = |some: &[u8]| {
+                some.iter()
+                    .map(|byte| u8::from(is_likely(*byte)))
+                    .sum::<u8>()
+            };
+            let counts = piece.chunks(usize::from(u8::MAX)).map(likely);
+            self.multibyte += counts.map(u64::from).sum::<u64>();
         }
     }
 

@@ -24,3 +24,4 @@ mod shop;
 mod standin;
 mod straight;
 mod tidy;
+mod way;
