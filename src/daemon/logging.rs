@@ -4,17 +4,18 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{Layer, Registry};
 
-/// `TILLSYNC_LOG` filters (`debug`, `tillsync::delivery=debug`), `TILLSYNC_LOG_FORMAT=json` asks for JSON.
+/// `TILLSYNC_LOG` filters (`debug`, `tillsync::delivery=debug`; one that cannot be read counts as unset),
+/// `TILLSYNC_LOG_FORMAT=json` asks for JSON.
 pub fn start(default: LevelFilter) {
     // Only our own events unless asked for more: libraries log addresses and headers.
-    let directives =
-        std::env::var("TILLSYNC_LOG").unwrap_or_else(|_| format!("off,tillsync={default}"));
-    let filter = EnvFilter::new(directives);
+    let asked = std::env::var("TILLSYNC_LOG").ok();
+    let asked: Option<Targets> = asked.and_then(|directives| directives.parse().ok());
+    let filter = asked.unwrap_or_else(|| Targets::new().with_target("tillsync", default));
     let _ = Registry::default()
         .with(output().with_filter(filter))
         .try_init();

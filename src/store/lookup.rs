@@ -1,7 +1,6 @@
-//! Customers by e-mail, SKUs and products by code, for mappings that ask.
+//! Customers by e-mail, SKUs and products by code, for mappings that ask; SKUs by product, for deletions.
 //!
-//! An index that only orders and references need: it is filled when it is first needed, and kept from
-//! then on.
+//! An index that only some stores need: it is filled when it is first needed, and kept from then on.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -9,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{Connection, params};
 
 use super::edit::{self, Shapes};
+use super::flight::{broken_off, product_of_gone};
 use super::{Result, Store, meta};
 use crate::kind::Kind;
 use crate::mapping::Lookup;
@@ -59,13 +59,14 @@ pub(super) struct Active {
     customers: bool,
     skus: bool,
     products: bool,
+    skus_of: bool,
 }
 
 impl Active {
     pub fn of(self, kind: Kind) -> bool {
         match kind {
             Kind::Customers => self.customers,
-            Kind::Skus => self.skus,
+            Kind::Skus => self.skus || self.skus_of,
             Kind::Products => self.products,
             Kind::Orders => false,
         }
@@ -77,6 +78,7 @@ pub(super) fn active(c: &Connection) -> Result<Active> {
         customers: is_active(c, Kind::Customers)?,
         skus: is_active(c, Kind::Skus)?,
         products: is_active(c, Kind::Products)?,
+        skus_of: are_skus_of(c)?,
     })
 }
 
@@ -92,6 +94,14 @@ pub(super) fn changed(
     old: &Content,
     new: &Content,
 ) -> Result<()> {
+    if kind == Kind::Skus
+        && let Some(product) = new.get("product")
+        && old.get("product") != Some(product)
+        && are_skus_of(c)?
+        && let Some(product) = new.text("product")
+    {
+        put(c, OF_PRODUCT, &product, id)?;
+    }
     let (old, new) = (value(kind, old), value(kind, new));
     if old == new || !is_active(c, kind)? {
         return Ok(());
@@ -101,10 +111,72 @@ pub(super) fn changed(
             .execute(params![kind.code(), old, id])?;
     }
     if let Some(new) = new {
-        c.prepare_cached("INSERT OR IGNORE INTO lookup (kind, value, id) VALUES (?1, ?2, ?3)")?
-            .execute(params![kind.code(), new, id])?;
+        put(c, kind.code(), &new, id)?;
     }
     Ok(())
+}
+
+fn put(c: &Connection, kind: i64, value: &str, id: i64) -> Result<()> {
+    c.prepare_cached("INSERT OR IGNORE INTO lookup (kind, value, id) VALUES (?1, ?2, ?3)")?
+        .execute(params![kind, value, id])?;
+    Ok(())
+}
+
+/// In place of a kind: SKUs by the products that they stand under, or ever stood under since this is kept.
+const OF_PRODUCT: i64 = 100;
+
+fn are_skus_of(c: &Connection) -> Result<bool> {
+    Ok(meta::integer(c, "lookup.skus-of-product")?.is_some())
+}
+
+/// Ids of the SKUs that may stand under a product, here or at the remote: each has to be asked. The index
+/// is built when the first product is deleted, and kept from then on.
+pub(super) fn skus_of(c: &Connection, product: &str) -> Result<Vec<i64>> {
+    if !are_skus_of(c)? {
+        fill_skus_of(c)?;
+    }
+    let mut statement =
+        c.prepare_cached("SELECT id FROM lookup WHERE kind = ?1 AND value = ?2 ORDER BY id")?;
+    let rows = statement.query_map(params![OF_PRODUCT, product], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn fill_skus_of(c: &Connection) -> Result<()> {
+    let mut shapes = Shapes::default();
+    let mut statement = c.prepare(
+        "SELECT d.id, d.shape, d.vals, r.gone, r.seq, r.acked_seq FROM record r
+           JOIN document d ON d.id = r.id WHERE r.kind = ?1 ORDER BY r.source_id",
+    )?;
+    let mut waits =
+        c.prepare("SELECT EXISTS(SELECT 1 FROM pending WHERE kind = ?1 AND part = 0 AND id = ?2)")?;
+    let mut rows = statement.query([Kind::Skus.code()])?;
+    while let Some(row) = rows.next()? {
+        let (id, seq, acked_seq) = (row.get(0)?, row.get(4)?, row.get::<_, Option<i64>>(5)?);
+        let gone: bool = row.get(3)?;
+        if !gone {
+            let fields = shapes.fields(c, row.get(1)?)?;
+            let vals = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
+            let content = Content::decode(&fields, vals);
+            let content = content.ok_or_else(|| super::files::damaged("a document"))?;
+            if let Some(product) = content.text("product") {
+                put(c, OF_PRODUCT, &product, id)?;
+            }
+        }
+        // The remote may still have it where it stood before.
+        let before = match (
+            gone,
+            waits.query_row(params![Kind::Skus.code(), id], |r| r.get(0))?,
+        ) {
+            (_, false) => None,
+            (true, true) => product_of_gone(c, id, seq, acked_seq)?,
+            (false, true) => broken_off(c, Kind::Skus, id, seq, acked_seq.unwrap_or(0))?
+                .and_then(|(_, product)| product),
+        };
+        if let Some(product) = before {
+            put(c, OF_PRODUCT, &product, id)?;
+        }
+    }
+    meta::set(c, "lookup.skus-of-product", &1)
 }
 
 impl Store {

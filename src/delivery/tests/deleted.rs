@@ -72,15 +72,14 @@ async fn a_sku_that_comes_after_its_products_deletion_waits_for_it() {
     assert!(world.object("skus", "S1").is_object());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_product_that_is_deleted_and_made_again_before_it_is_sent_takes_its_skus_along() {
-    let mut world = World::new();
-    two_products_with_skus(&mut world);
+/// What it takes to delete P1, to make it again before it is sent, and one of its SKUs with it.
+async fn deleted_and_made_again(world: &mut World) {
+    two_products_with_skus(world);
     assert_eq!(world.sync(600).await, Outcome::Delivered);
     let before = world.arrivals().len();
     world.delete(Kind::Products, &["P1"]);
-    product(&mut world, "P1", "Tea again");
-    sku(&mut world, "S2", "P1", "large");
+    product(world, "P1", "Tea again");
+    sku(world, "S2", "P1", "large");
     assert_eq!(world.sync(600).await, Outcome::Delivered);
     let calls: Vec<String> = (world.arrivals()[before..].iter())
         .map(|arrival| arrival.method.clone())
@@ -89,6 +88,30 @@ async fn a_product_that_is_deleted_and_made_again_before_it_is_sent_takes_its_sk
     assert_eq!(calls, ["DELETE", "POST", "POST"]);
     assert!(world.object("skus", "S1").is_null());
     assert!(world.object("skus", "S2").is_object());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_product_that_is_deleted_and_made_again_before_it_is_sent_takes_its_skus_along() {
+    deleted_and_made_again(&mut World::new()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn skus_that_came_after_the_first_deletion_are_found_by_their_product_too() {
+    let mut world = World::new();
+    product(&mut world, "P0", "Tray");
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    world.delete(Kind::Products, &["P0"]);
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    deleted_and_made_again(&mut world).await;
+    // One that moved is found by the product that it moved to.
+    sku(&mut world, "S3", "P1", "blue");
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    let before = deletions(&world);
+    world.delete(Kind::Products, &["P1"]);
+    product(&mut world, "P1", "Tea");
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    assert_eq!(deletions(&world), before + 1);
+    assert!(world.object("skus", "S3").is_null());
 }
 
 #[tokio::test(start_paused = true)]

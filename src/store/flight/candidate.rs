@@ -148,6 +148,8 @@ pub(super) struct Walk<'a> {
     pub unknown: Unknown,
     history: HashSet<i64>,
     shapes: Shapes,
+    /// The parents that records in flight name, once somebody asked for them.
+    named_in_flight: Option<HashSet<String>>,
     /// When the next of those that were passed over may go.
     pub next: Option<i64>,
     /// One of them waits for the remote's line of jobs.
@@ -199,6 +201,7 @@ impl<'a> Walk<'a> {
             unknown: Unknown::read(c)?,
             history,
             shapes: Shapes::default(),
+            named_in_flight: None,
             next: None,
             line: false,
             held: 0,
@@ -361,13 +364,13 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether the remote has to delete it, for good or before it is made again.
-    fn deletion(&self, c: &Connection, candidate: &mut Candidate, gone: bool) -> Result<()> {
+    fn deletion(&mut self, c: &Connection, candidate: &mut Candidate, gone: bool) -> Result<()> {
         if gone {
             candidate.delete = Some(Delete {
                 product: candidate.product.clone(),
                 first: false,
             });
-            if child_in_flight(c, candidate.kind, &candidate.key)? {
+            if self.child_in_flight(c, candidate.kind, &candidate.key)? {
                 candidate.readiness = Readiness::Wait;
             }
             return Ok(());
@@ -411,12 +414,61 @@ impl<'a> Walk<'a> {
             product,
             first: true,
         });
-        candidate.readiness = match child_in_flight(c, candidate.kind, &candidate.key)? {
+        candidate.readiness = match self.child_in_flight(c, candidate.kind, &candidate.key)? {
             true => Readiness::Wait,
             false => Readiness::Go,
         };
         Ok(())
     }
+
+    /// Whether a record is in flight that names this one: the remote may work off the two in any order,
+    /// and a call that names what was just deleted makes it anew, or is lost with it. All are read at the
+    /// first question: thousands of deletions ask.
+    fn child_in_flight(&mut self, c: &Connection, kind: Kind, key: &str) -> Result<bool> {
+        let (child, field) = match kind {
+            Kind::Products => (Kind::Skus, "product"),
+            Kind::Customers => (Kind::Orders, "customer.source_id"),
+            Kind::Skus | Kind::Orders => return Ok(false),
+        };
+        let named = match self.named_in_flight.take() {
+            Some(named) => named,
+            None => named_in_flight(c, &mut self.shapes, child, field)?,
+        };
+        let is_named = named.contains(key);
+        self.named_in_flight = Some(named);
+        Ok(is_named)
+    }
+}
+
+/// What the records of a kind that are in flight name in this field.
+fn named_in_flight(
+    c: &Connection,
+    shapes: &mut Shapes,
+    kind: Kind,
+    field: &str,
+) -> Result<HashSet<String>> {
+    let mut statement = c.prepare_cached(
+        "SELECT d.id, d.shape, d.vals, r.gone, r.seq, r.acked_seq
+         FROM pending p CROSS JOIN document d ON d.id = p.id
+           CROSS JOIN record r ON r.kind = p.kind AND r.source_id = d.source_id
+         WHERE p.kind = ?1 AND p.part = 0 AND p.flight IS NOT NULL",
+    )?;
+    let mut rows = statement.query([kind.code()])?;
+    let mut named = HashSet::new();
+    while let Some(row) = rows.next()? {
+        // What was deleted while it flies names nothing any more.
+        let name = match (kind, row.get(3)?) {
+            (Kind::Skus, true) => product_of_gone(c, row.get(0)?, row.get(4)?, row.get(5)?)?,
+            _ => {
+                let fields = shapes.fields(c, row.get(1)?)?;
+                let vals = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
+                let content = Content::decode(&fields, vals);
+                content.ok_or_else(|| damaged("a document"))?.text(field)
+            }
+        };
+        named.extend(name);
+    }
+    Ok(named)
 }
 
 /// As it was before its newest change, if that only changed fields.
@@ -464,7 +516,7 @@ pub(super) fn logged_surely(c: &Connection, seq: i64) -> Result<Logged> {
 
 /// The product where the remote has a SKU that is deleted here, wherever it moved to before. `seq`: its
 /// newest change.
-pub(super) fn product_of_gone(
+pub(in crate::store) fn product_of_gone(
     c: &Connection,
     id: i64,
     seq: i64,
@@ -491,7 +543,7 @@ fn is_gone(c: &Connection, kind: Kind, key: &str) -> Result<bool> {
 
 /// The newest change since `acked_seq` that ended what the remote has: a deletion, or a SKU's move to
 /// another product; with the product where the remote has it.
-pub(super) fn broken_off(
+pub(in crate::store) fn broken_off(
     c: &Connection,
     kind: Kind,
     id: i64,
@@ -521,51 +573,6 @@ pub(super) fn broken_off(
         seq = change.prev;
     }
     Ok(found)
-}
-
-/// Whether a record is in flight that names this one: the remote may work off the two in any order,
-/// and a call that names what was just deleted makes it anew, or is lost with it.
-fn child_in_flight(c: &Connection, kind: Kind, key: &str) -> Result<bool> {
-    let child = match kind {
-        Kind::Products => Kind::Skus,
-        Kind::Customers => Kind::Orders,
-        Kind::Skus | Kind::Orders => return Ok(false),
-    };
-    let json = serde_json::to_string(key).expect("a text is always JSON");
-    let names = c
-        .prepare_cached(
-            "SELECT EXISTS(SELECT 1 FROM pending p JOIN document d ON d.id = p.id
-             WHERE p.kind = ?1 AND p.part = 0 AND p.flight IS NOT NULL AND instr(d.vals, ?2) > 0)",
-        )?
-        .query_row(params![child.code(), json], |row| row.get(0))?;
-    if names || kind != Kind::Products {
-        return Ok(names);
-    }
-    // What was deleted while it flies names nothing any more.
-    each_gone_sku(c, true, &mut |id, seq, acked_seq| {
-        Ok(product_of_gone(c, id, seq, acked_seq)?.as_deref() == Some(key))
-    })
-}
-
-/// SKUs that are deleted here and wait, in flight or not, as `each(id, seq, acked_seq)`, until one says
-/// yes; whether one did.
-pub(super) fn each_gone_sku(
-    c: &Connection,
-    in_flight: bool,
-    each: &mut dyn FnMut(i64, i64, Option<i64>) -> Result<bool>,
-) -> Result<bool> {
-    let mut statement = c.prepare_cached(
-        "SELECT r.id, r.seq, r.acked_seq FROM pending p CROSS JOIN document d ON d.id = p.id
-           CROSS JOIN record r ON r.kind = p.kind AND r.source_id = d.source_id
-         WHERE p.kind = ?1 AND p.part = 0 AND (p.flight IS NOT NULL) = ?2 AND r.gone",
-    )?;
-    let mut rows = statement.query(params![Kind::Skus.code(), in_flight])?;
-    while let Some(row) = rows.next()? {
-        if each(row.get(0)?, row.get(1)?, row.get(2)?)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// What a field was before the record was deleted.

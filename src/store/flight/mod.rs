@@ -14,8 +14,8 @@ mod settle;
 mod shared;
 mod state;
 
-pub(in crate::store) use candidate::parent;
 pub use candidate::{Candidate, Delete, Named};
+pub(in crate::store) use candidate::{broken_off, parent, product_of_gone};
 pub use commit::{
     Begun, Choice, Committed, Launch, NewRequest, Single, TookOff, begin_request, commit_body,
     commit_singles,

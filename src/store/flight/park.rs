@@ -4,14 +4,13 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::candidate::{
-    Candidate, broken_off, each_gone_sku, kind_of, logged_surely, parent, product_of_gone,
-};
+use super::candidate::{Candidate, broken_off, kind_of, logged_surely, parent, product_of_gone};
 use crate::kind::Kind;
 use crate::plan::Parent;
 use crate::record::{Fingerprint, Op};
 use crate::store::Result;
 use crate::store::edit::{self, PART_CONSENTS, PART_RECORD, Shapes, Source, Target};
+use crate::store::lookup;
 use crate::store::skus::{self, By};
 use crate::verdict::Refusal;
 
@@ -237,21 +236,13 @@ pub fn product_missing(c: &Connection, key: &str, now: i64) -> Result<()> {
 /// The SKUs of a product went with it at the remote: those that stand here are to be made again, as
 /// soon as the product is there.
 pub(super) fn skus_went(c: &Connection, product: &str, now: i64) -> Result<()> {
-    let json = serde_json::to_string(product).expect("a text is always JSON");
+    let mut shapes = Shapes::default();
     let mut skus = Vec::new();
-    {
-        let mut shapes = Shapes::default();
-        // Few documents hold the text at all; only those are read.
-        let mut statement = c.prepare_cached(
-            "SELECT d.id, r.seq, r.acked_seq FROM record r JOIN document d ON d.id = r.id
-             WHERE r.kind = ?1 AND r.gone = 0 AND instr(d.vals, ?2) > 0",
-        )?;
-        let mut rows = statement.query(params![Kind::Skus.code(), json])?;
-        while let Some(row) = rows.next()? {
-            let id = row.get(0)?;
-            if shapes.content(c, id)?.get("product") == Some(&json) {
-                skus.push((id, row.get(1)?, row.get::<_, Option<i64>>(2)?));
-            }
+    for id in lookup::skus_of(c, product)? {
+        if let Some((false, seq, acked_seq)) = sku(c, id)?
+            && shapes.content(c, id)?.text("product").as_deref() == Some(product)
+        {
+            skus.push((id, seq, acked_seq));
         }
     }
     for (id, seq, acked_seq) in skus {
@@ -270,6 +261,16 @@ pub(super) fn skus_went(c: &Connection, product: &str, now: i64) -> Result<()> {
     Ok(())
 }
 
+/// Of a SKU: whether it is deleted here, its newest change, and the one that the remote acknowledged last.
+fn sku(c: &Connection, id: i64) -> Result<Option<(bool, i64, Option<i64>)>> {
+    let mut statement = c.prepare_cached(
+        "SELECT r.gone, r.seq, r.acked_seq FROM document d
+           JOIN record r ON r.kind = d.kind AND r.source_id = d.source_id WHERE d.id = ?1",
+    )?;
+    let found = statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    Ok(found.optional()?)
+}
+
 /// Whether an unanswered call may still bring it to the remote.
 fn is_unknown(c: &Connection, id: i64) -> Result<bool> {
     Ok(c.prepare_cached(
@@ -282,13 +283,19 @@ fn is_unknown(c: &Connection, id: i64) -> Result<bool> {
 /// The same of those that are deleted here: nothing of them is left to tell. One that an unanswered call
 /// may still bring to the remote is told all the same, in time.
 fn gone_skus_went(c: &Connection, product: &str) -> Result<()> {
+    let mut waits = c.prepare_cached(
+        "SELECT EXISTS(SELECT 1 FROM pending
+           WHERE kind = ?1 AND part = 0 AND id = ?2 AND flight IS NULL)",
+    )?;
     let mut skus = Vec::new();
-    each_gone_sku(c, false, &mut |id, seq, acked_seq| {
-        if product_of_gone(c, id, seq, acked_seq)?.as_deref() == Some(product) {
+    for id in lookup::skus_of(c, product)? {
+        if let Some((true, seq, acked_seq)) = sku(c, id)?
+            && waits.query_row([Kind::Skus.code(), id], |row| row.get(0))?
+            && product_of_gone(c, id, seq, acked_seq)?.as_deref() == Some(product)
+        {
             skus.push(id);
         }
-        Ok(false)
-    })?;
+    }
     for id in skus {
         if is_unknown(c, id)? {
             continue;
