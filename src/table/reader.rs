@@ -10,7 +10,7 @@ use super::decode::{Filled, Source};
 use super::dialect::too_long;
 use super::rows::{Fault, RowSpan, Rows, Span};
 use super::split::{Splitter, Step, Wrong, lines};
-use super::{COLUMNS_MAX, Container, Failure, Member};
+use super::{COLUMNS_MAX, Container, Failure, Member, ROW_BYTES_MAX};
 use crate::reject::Code;
 
 /// Text of a batch, about; a batch holds at least one row.
@@ -28,8 +28,9 @@ pub struct Reader<'a> {
     splitter: Splitter,
     guarded: bool,
     encoding: &'static Encoding,
-    /// Text that belongs to the next batch.
+    /// Text that was read and belongs to the next batches, from `carry_at` on.
     carry: Vec<u8>,
+    carry_at: usize,
     /// Empty; kept for its memory.
     spare: String,
     /// Line on which the next row begins.
@@ -76,6 +77,7 @@ impl<'a> Reader<'a> {
             guarded: dialect.guarded,
             encoding,
             carry: Vec::new(),
+            carry_at: 0,
             spare: String::new(),
             line: 1,
             after_blank_line: false,
@@ -120,17 +122,31 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Before the first batch.
     fn fill_carry(&mut self) -> Result<(), Failure> {
         let mut carry = std::mem::take(&mut self.carry);
-        let filled = self.fill(&mut carry, 0);
+        let filled = self.fill_from_source(&mut carry, self.piece_bytes);
         self.carry = carry;
         filled
     }
 
-    /// Reads on, at least as much as is there of the row at `at`: a long row is not split again and
-    /// again for every piece of it.
+    /// Reads on behind the row at `at`, at least as much as is there of it: a long row is not split again
+    /// and again for every piece of it. But no more than it takes to know that a row is too long.
     fn fill(&mut self, text: &mut Vec<u8>, at: usize) -> Result<(), Failure> {
-        let wanted = self.piece_bytes.max(text.len() - at);
+        let row = text.len() - at;
+        let wanted = row.min((ROW_BYTES_MAX + 2).saturating_sub(row));
+        let wanted = wanted.max(self.piece_bytes);
+        let carried = &self.carry[self.carry_at..];
+        if carried.is_empty() {
+            return self.fill_from_source(text, wanted);
+        }
+        let some = &carried[..wanted.min(carried.len())];
+        text.extend_from_slice(some);
+        self.carry_at += some.len();
+        Ok(())
+    }
+
+    fn fill_from_source(&mut self, text: &mut Vec<u8>, wanted: usize) -> Result<(), Failure> {
         match self.source.fill(text, wanted)? {
             Filled::More => {}
             Filled::End => self.ended = true,
@@ -143,6 +159,28 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// All that the source had is in the batch.
+    fn has_ended(&self) -> bool {
+        self.ended && self.carry_at == self.carry.len()
+    }
+
+    /// Keeps the text from `at` on for the next batch, and gives back memory that a long row took.
+    fn carry_over(&mut self, text: &mut Vec<u8>, at: usize) {
+        if self.carry_at < self.carry.len() {
+            // All of the text came from there.
+            self.carry_at -= text.len() - at;
+        } else {
+            self.carry.clear();
+            self.carry_at = 0;
+            self.carry.extend_from_slice(&text[at..]);
+            self.carry.shrink_to(BATCH_BYTES);
+        }
+        text.truncate(at);
+        if text.capacity() > 3 * BATCH_BYTES {
+            text.shrink_to(2 * BATCH_BYTES);
+        }
+    }
+
     /// Fills `rows` with the next rows, at most `rows_max` or about 1 MiB. `false`: there were none left.
     ///
     /// An error comes after all rows that stand before it were given out.
@@ -150,8 +188,6 @@ impl<'a> Reader<'a> {
         rows.clear();
         let mut text = std::mem::take(&mut rows.text).into_bytes();
         let mut undone = std::mem::take(&mut rows.undone).into_bytes();
-        text.extend_from_slice(&self.carry);
-        self.carry.clear();
         let rows_max = rows_max.max(1);
         let mut at = 0;
         loop {
@@ -165,7 +201,7 @@ impl<'a> Reader<'a> {
                 at = 0;
             }
             if starved {
-                if self.ended || self.failure.is_some() {
+                if self.has_ended() || self.is_unreadable() {
                     break;
                 }
                 if let Err(failure) = self.fill(&mut text, at) {
@@ -173,15 +209,14 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        self.carry.extend_from_slice(&text[at..]);
-        text.truncate(at);
+        self.carry_over(&mut text, at);
         self.settle(rows, text, undone);
         if !rows.is_empty() {
             return Ok(true);
         }
         match self.failure.take() {
             Some(Failure::CutOff { reason, .. }) => {
-                self.carry.clear();
+                self.forget_carry();
                 Err(Failure::CutOff {
                     line: self.line,
                     reason,
@@ -189,11 +224,24 @@ impl<'a> Reader<'a> {
             }
             Some(failure) => {
                 self.ended = true;
-                self.carry.clear();
+                self.forget_carry();
                 Err(failure)
             }
             None => Ok(false),
         }
+    }
+
+    fn forget_carry(&mut self) {
+        self.carry.clear();
+        self.carry_at = 0;
+    }
+
+    /// Nothing more can be read, beyond a tail that is cut off.
+    fn is_unreadable(&self) -> bool {
+        matches!(
+            self.failure,
+            Some(Failure::Unreadable { .. } | Failure::Io(_))
+        )
     }
 
     /// Takes the complete rows from `at` on, which is moved past them. `true`: no complete row is left;
@@ -206,14 +254,11 @@ impl<'a> Reader<'a> {
         undone: &mut Vec<u8>,
         rows_max: usize,
     ) -> bool {
-        if matches!(
-            self.failure,
-            Some(Failure::Unreadable { .. } | Failure::Io(_))
-        ) {
+        if self.is_unreadable() {
             return true;
         }
         // The tail of a file that is cut off is no row: half a number is a wrong number.
-        let last = self.ended && self.failure.is_none();
+        let last = self.has_ended() && self.failure.is_none();
         while rows.rows.len() < rows_max && *at < BATCH_BYTES {
             let first = rows.cells.len();
             let step = self.splitter.step(text, *at, last, &mut rows.cells, undone);

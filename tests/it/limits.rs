@@ -11,9 +11,9 @@ use crate::shop::{Shop, wait_for};
 const PEAK_KIB_MAX: u64 = 64 << 10;
 
 /// A file of `head` and then `part` over and over, about `bytes` long, is taken in by hand: what is said,
-/// and the highest that memory ever was.
+/// and the highest that memory ever was, in KiB, which is returned.
 #[track_caller]
-fn check(name: &str, head: &str, part: &str, bytes: usize, says: &str) {
+fn check(name: &str, head: &str, part: &str, bytes: usize, says: &str) -> u64 {
     let shop = Shop::new();
     let path = shop.path(name);
     let mut file = BufWriter::new(File::create(&path).unwrap());
@@ -42,6 +42,7 @@ fn check(name: &str, head: &str, part: &str, bytes: usize, says: &str) {
     assert_eq!(output.status.code(), Some(65), "{name}: {said}");
     assert!(said.contains(says), "{name}: {said}");
     assert!(0 < peak && peak < PEAK_KIB_MAX, "{name}: {peak} KiB");
+    peak
 }
 
 #[test]
@@ -58,4 +59,20 @@ fn many_rejected_rows_of_megabytes_take_little_memory() {
     let row = format!("C1{}\n", ",x".repeat(950_000));
     let says = "30 rows rejected";
     check("rows.csv", "source_id,name\n", &row, 30 * row.len(), says);
+}
+
+#[test]
+fn a_quote_that_is_never_closed_takes_no_more_memory_than_what_is_looked_through_for_its_end() {
+    const LONG: usize = 32 << 20;
+    let (part, says) = ("C1,A name of a customer\n", "1 row rejected");
+    let plain = check(
+        "plain.csv",
+        "source_id,name\nA,Joe,\"x\"\n",
+        part,
+        LONG,
+        says,
+    );
+    let open = check("open.csv", "source_id,name\nA,\"Joe\n", part, LONG, says);
+    // A row can have 4 MiB, in each of the two readings of the file.
+    assert!(open < plain + (9 << 10), "{plain} and {open} KiB");
 }
