@@ -13,7 +13,7 @@ pub fn retry(args: &Retry, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let config = shell.load_config()?;
     let store = open_for_writing(&config)?;
     let now = now();
-    let count = store.write(move |c| flight::retry(c, &selection, now))?;
+    let count = store.write_alone(move |c| flight::retry(c, &selection, now))?;
     wake(&config);
     if count == 0 {
         shell.say("nothing of that is parked")?;
@@ -67,7 +67,7 @@ fn discarded(
     dry_run: bool,
 ) -> Result<flight::Discarded, Failure> {
     let now = now();
-    Ok(store.write(move |c| flight::discard(c, &selection, dry_run, now))?)
+    Ok(store.write_alone(move |c| flight::discard(c, &selection, dry_run, now))?)
 }
 
 fn selection(

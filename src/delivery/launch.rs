@@ -117,7 +117,7 @@ impl Loop {
 
     fn singles(&mut self, kind: Kind, most: usize, which: (bool, bool), now: i64) -> Result<bool> {
         let look = self.look(now);
-        let committed = self.store.write(move |c| {
+        let committed = self.store.write_alone(move |c| {
             flight::commit_singles(c, &look, kind, most, which, &mut calls::single)
         })?;
         let acted = committed.acts > 0;
@@ -149,7 +149,7 @@ impl Loop {
             Some(_) => BODY_BYTES_MAX,
             None => self.bytes_max,
         };
-        let (took_off, endpoint, json) = self.store.write(move |c| {
+        let (took_off, endpoint, json) = self.store.write_alone(move |c| {
             let change = match (metadata_endpoint(kind), channel, half) {
                 (Some(_), Channel::Bulk, None) => {
                     let mut bytes = |candidate: &Candidate| calls::item(candidate).len();

@@ -262,7 +262,7 @@ impl Loop {
         if let End::Fate(fate) = &end {
             self.count(fate);
         }
-        self.store.write(move |c| {
+        self.store.write_alone(move |c| {
             after.store(c)?;
             match end {
                 End::Job { job } => flight::accepted(c, flight, &job, now + POLL_MS, now),
@@ -340,7 +340,7 @@ impl Loop {
                     next_try: self.backoff(attempts),
                     quiet: now + quiet_ms,
                 };
-                self.store.write(move |c| {
+                self.store.write_alone(move |c| {
                     after.store(c)?;
                     flight::conclude(c, job.flight, &fate, now)
                 })
@@ -391,7 +391,7 @@ impl Loop {
         let attempts = flight::attempts(&self.reader, job.flight)?;
         let again = self.backoff(attempts);
         let (flight, kind, status) = (job.flight, job.kind, ended.status.clone());
-        self.store.write(move |c| {
+        self.store.write_alone(move |c| {
             let now = after.now;
             after.store(c)?;
             flight::ask_again(c, flight, Some(&status), now)?;

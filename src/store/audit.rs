@@ -175,7 +175,7 @@ impl Scratch {
                 return Ok(queued);
             };
             after = *last;
-            queued += store.write(move |c| queue_all(c, &page, now))?;
+            queued += store.write_alone(move |c| queue_all(c, &page, now))?;
         }
     }
 

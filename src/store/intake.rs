@@ -282,7 +282,7 @@ impl IntakeSession {
         self.delete_skus_along(&mut present, finish.now)?;
         let decided = self.decided.take();
         let (applier, fate) = (self.applier.clone(), self.fate.clone());
-        self.store.write(move |c| {
+        self.store.write_alone(move |c| {
             // What was lost before this took its place in the queue.
             fate.check()?;
             let mut applier = applier.lock().unwrap_or_else(PoisonError::into_inner);
@@ -299,7 +299,7 @@ impl IntakeSession {
         self.settle()?;
         if let Some(present) = present.take() {
             let applier = self.applier.clone();
-            self.store.write(move |c| {
+            self.store.write_alone(move |c| {
                 let mut applier = applier.lock().unwrap_or_else(PoisonError::into_inner);
                 delete_missing(c, &mut applier, &present, now)
             })?;
@@ -325,7 +325,7 @@ impl IntakeSession {
     /// Returns once all batches are committed or lost.
     pub(super) fn settle(&self) -> Result<()> {
         let (applier, fate) = (self.applier.clone(), self.fate.clone());
-        self.store.write(move |c| {
+        self.store.write_alone(move |c| {
             fate.check()?;
             let mut applier = applier.lock().unwrap_or_else(PoisonError::into_inner);
             applier.flush(c)

@@ -186,7 +186,7 @@ impl Store {
         if is_active(&self.reader()?, kind)? {
             return Ok(());
         }
-        self.write(move |c| {
+        self.write_alone(move |c| {
             let mut insert =
                 c.prepare("INSERT OR IGNORE INTO lookup (kind, value, id) VALUES (?1, ?2, ?3)")?;
             each_value(c, kind, |id, _, value| {

@@ -208,7 +208,16 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.writer.call(work)
+        self.writer.call(false, work)
+    }
+
+    /// The same for what may change any number of records: in a transaction of its own, since one that it
+    /// shares with others costs memory for each page that it changes.
+    pub fn write_alone<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.call(true, work)
     }
 
     pub fn path(&self) -> &Path {

@@ -33,7 +33,7 @@ impl Store {
         now: i64,
     ) -> Result<Rebound> {
         let (name, project) = (name.to_owned(), project.to_owned());
-        self.write(move |c| {
+        self.write_alone(move |c| {
             end_flights(c, now)?;
             if moved {
                 forget_remote(c)?;
@@ -45,7 +45,7 @@ impl Store {
             let page = equals(after)?;
             let Some(last) = page.last() else { break };
             after = last.id;
-            acknowledged += self.write(move |c| acknowledge(c, &page))?;
+            acknowledged += self.write_alone(move |c| acknowledge(c, &page))?;
         }
         self.write(move |c| {
             park::free_of_present(c, now)?;

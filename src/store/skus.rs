@@ -75,7 +75,7 @@ impl Store {
             let of = &mut |product: &str| Ok(by.deleted(&reader, product)?.is_some());
             let found = of_products(&reader, &behind, of)?;
             if !found.keys.is_empty() {
-                deleted += self.write(move |c| delete(c, by, &found.keys, now))?;
+                deleted += self.write_alone(move |c| delete(c, by, &found.keys, now))?;
             }
             after = found.next;
         }

@@ -62,9 +62,9 @@ impl Store {
             created_below: ABOVE_ALL,
         });
         while let Some(at) = cursor {
-            cursor = self.write(move |c| take_back_some(c, file, at, now))?;
+            cursor = self.write_alone(move |c| take_back_some(c, file, at, now))?;
         }
-        self.write(move |c| {
+        self.write_alone(move |c| {
             c.execute("DELETE FROM reject WHERE file = ?1", [file])?;
             c.execute(
                 "UPDATE file SET state = ?2, reason = ?3, new = 0, changed = 0, unchanged = 0, deleted = 0,
@@ -96,7 +96,7 @@ impl Store {
             let step = if dry_run {
                 revert_some(&self.reader()?, file, at, None)?
             } else {
-                self.write(move |c| revert_some(c, file, at, Some(now)))?
+                self.write_alone(move |c| revert_some(c, file, at, Some(now)))?
             };
             sum.set_back += step.done.set_back;
             sum.deleted += step.done.deleted;
@@ -118,7 +118,7 @@ impl Store {
         if self.file(file)?.is_some_and(of_products) {
             sum.deleted += self.delete_skus_along(By::Revert { file }, now)?;
         }
-        self.write(move |c| {
+        self.write_alone(move |c| {
             c.execute("UPDATE file SET state = 'reverted' WHERE id = ?1", [file])?;
             Ok(())
         })?;

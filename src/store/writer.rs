@@ -1,8 +1,9 @@
 //! The thread that owns the writing connection.
 //!
 //! Two kinds of work come to it, through one queue and so in order. *Requests* are small: those that
-//! wait together share a transaction (ten small writes cost one fsync), each in a savepoint, so that
-//! one that fails takes nothing of the others with it; their callers wait for the commit. *Batches*
+//! wait together share a transaction (ten small writes cost one fsync), each but the first in a savepoint,
+//! so that one that fails takes nothing of the others with it; their callers wait for the commit. One that
+//! changes many records asks for a transaction of its own. *Batches*
 //! of a file that is being read go into one long transaction, which is committed when it has rows
 //! enough, when a request comes, or when nothing comes for a moment; nobody waits for it. When it is
 //! lost (a full disk), the session that its batches came from is told, and begins its file again.
@@ -42,12 +43,26 @@ const PAUSE: Duration = Duration::from_millis(20);
 const IDLE: Duration = Duration::from_secs(1);
 
 /// Does the work, and gives back what tells the caller once the transaction's fate is known.
-type Request = Box<dyn FnOnce(std::result::Result<&Connection, &Error>) -> Reply + Send>;
+struct Request {
+    run: Run,
+    /// Never behind another one in a transaction.
+    alone: bool,
+}
+type Run = Box<dyn FnOnce(std::result::Result<(&Connection, Place), &Error>) -> Reply + Send>;
 type Reply = Box<dyn FnOnce(std::result::Result<(), &Error>) + Send>;
 
 enum Message {
     Request(Request),
     Batch(Batch),
+}
+
+/// Where in its transaction a request stands.
+#[derive(Clone, Copy)]
+enum Place {
+    /// What undoes it undoes the whole transaction.
+    First,
+    /// In a savepoint, for which SQLite keeps the old content of each page that it changes, in memory.
+    Behind,
 }
 
 type Work = Box<dyn FnOnce(&Connection) -> Result<Volume> + Send>;
@@ -117,18 +132,19 @@ impl Writer {
         &self.ballast
     }
 
-    /// See `Store::write`.
+    /// See `Store::write`, and for `alone` `Store::write_alone`.
     pub fn call<T: Send + 'static>(
         &self,
+        alone: bool,
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         // The channel carries no `T`: one for each type that is asked for makes the program 300 KB larger.
         let (tell, told) = mpsc::sync_channel::<()>(1);
         let answer = Arc::new(Mutex::new(None));
         let given = Arc::clone(&answer);
-        let request: Request = Box::new(move |connection| {
+        let run: Run = Box::new(move |connection| {
             let result = match connection {
-                Ok(connection) => savepoint(connection, work),
+                Ok((connection, place)) => undoable(connection, place, work),
                 Err(error) => Err(error.again()),
             };
             Box::new(move |committed| {
@@ -143,7 +159,7 @@ impl Writer {
         });
         #[cfg(test)]
         crate::plant::point();
-        self.send(Message::Request(request))?;
+        self.send(Message::Request(Request { run, alone }))?;
         told.recv().map_err(|_| ended())?;
         let result = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let result = result.expect("it is told of once it is there");
@@ -316,14 +332,25 @@ impl<'a> Turns<'a> {
         self.ballast.make_room();
         let begun = self.begin(true);
         let mut replies = Vec::new();
+        let mut alone = first.alone;
         let mut next = Some(Message::Request(first));
         while let Some(Message::Request(request)) = next.take() {
-            replies.push(request(begun.as_ref().map(|&()| self.connection)));
-            if begun.is_err() || self.connection.is_autocommit() || replies.len() == SHARED_MAX {
+            let place = match replies.is_empty() {
+                true => Place::First,
+                false => Place::Behind,
+            };
+            let run = request.run;
+            replies.push(run(begun.as_ref().map(|&()| (self.connection, place))));
+            let is_undone = self.connection.is_autocommit();
+            if alone || begun.is_err() || is_undone || replies.len() == SHARED_MAX {
                 break;
             }
             next = waiting.try_recv().ok();
-            if matches!(next, Some(Message::Batch(_))) {
+            alone = match &next {
+                Some(Message::Request(request)) => request.alone,
+                _ => false,
+            };
+            if alone {
                 break;
             }
         }
@@ -428,16 +455,24 @@ impl<'a> Turns<'a> {
     }
 }
 
-fn savepoint<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+/// Does the work, or nothing of it.
+fn undoable<T>(
+    connection: &Connection,
+    place: Place,
+    work: impl FnOnce(&Connection) -> Result<T>,
+) -> Result<T> {
     if connection.is_autocommit() {
         return Err(Error::Full);
     }
-    connection.execute_batch("SAVEPOINT request")?;
+    if let Place::Behind = place {
+        connection.execute_batch("SAVEPOINT request")?;
+    }
     let result = work(connection);
-    let end = if result.is_ok() {
-        "RELEASE request"
-    } else {
-        "ROLLBACK TO request; RELEASE request"
+    let end = match (place, &result) {
+        (Place::First, Ok(_)) => return result,
+        (Place::First, Err(_)) => "ROLLBACK",
+        (Place::Behind, Ok(_)) => "RELEASE request",
+        (Place::Behind, Err(_)) => "ROLLBACK TO request; RELEASE request",
     };
     // A full disk may have rolled the whole transaction back already.
     if !connection.is_autocommit() {

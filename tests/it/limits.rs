@@ -15,13 +15,19 @@ const PEAK_KIB_MAX: u64 = 64 << 10;
 #[track_caller]
 fn check(name: &str, head: &str, part: &str, bytes: usize, says: &str) -> u64 {
     let shop = Shop::new();
-    let path = shop.path(name);
-    let mut file = BufWriter::new(File::create(&path).unwrap());
+    let mut file = BufWriter::new(File::create(shop.path(name)).unwrap());
     file.write_all(head.as_bytes()).unwrap();
     for _ in 0..bytes / part.len() {
         file.write_all(part.as_bytes()).unwrap();
     }
     file.into_inner().unwrap();
+    peak(&shop, name, 65, says)
+}
+
+/// The same of a file that is there, and that ends so.
+#[track_caller]
+fn peak(shop: &Shop, name: &str, status: i32, says: &str) -> u64 {
+    let path = shop.path(name);
     let mut child = shop
         .command(&["import", path.to_str().unwrap(), "--folder", "customers"])
         .stdin(Stdio::null())
@@ -39,7 +45,7 @@ fn check(name: &str, head: &str, part: &str, bytes: usize, says: &str) -> u64 {
     });
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(65), "{name}: {said}");
+    assert_eq!(output.status.code(), Some(status), "{name}: {said}");
     assert!(said.contains(says), "{name}: {said}");
     assert!(0 < peak && peak < PEAK_KIB_MAX, "{name}: {peak} KiB");
     peak
@@ -75,4 +81,26 @@ fn a_quote_that_is_never_closed_takes_no_more_memory_than_what_is_looked_through
     let open = check("open.csv", "source_id,name\nA,\"Joe\n", part, LONG, says);
     // A row can have 4 MiB, in each of the two readings of the file.
     assert!(open < plain + (9 << 10), "{plain} and {open} KiB");
+}
+
+#[test]
+fn rows_in_no_order_take_no_more_memory_than_rows_in_the_order_of_their_keys() {
+    const ROWS: u64 = 400_009; // a prime: each number comes once
+    let peak_of = |step: u64| {
+        let shop = Shop::new();
+        let mut file = BufWriter::new(File::create(shop.path("a.csv")).unwrap());
+        writeln!(file, "source_id,name").unwrap();
+        for i in 0..ROWS {
+            let n = i * step % ROWS;
+            writeln!(file, "C{n:07},A customer with the number {n}").unwrap();
+        }
+        file.into_inner().unwrap();
+        peak(&shop, "a.csv", 0, "400009 new")
+    };
+    let (ordered, shuffled) = (peak_of(1), peak_of(104_729));
+    // What waits to be sorted.
+    assert!(
+        shuffled < ordered + (10 << 10),
+        "{ordered} and {shuffled} KiB"
+    );
 }
