@@ -460,12 +460,16 @@ impl Reading {
         rejects: &mut Vec<Reject>,
     ) -> Counts {
         let mut counts = Counts::default();
-        let one_reject = self.plan.group.as_ref().is_some_and(|g| g.one_reject);
         let record = self.record_of(&Head(&rows));
         let mut of_row: BTreeMap<usize, Refused> = BTreeMap::new();
         for fault in faults {
             of_row.entry(fault.row).or_insert(fault.refused);
         }
+        // A group without a key is no record, and one reject tells it; of any other all rows come back.
+        let keyless = |refused: &Refused| refused.wrong.code == Code::MissingKey;
+        let one_reject = self.plan.group.as_ref().is_some_and(|g| g.one_reject)
+            && rows.iter().all(|row| row.fault.is_none())
+            && of_row.values().all(keyless);
         for (i, held) in rows.into_iter().enumerate() {
             if let Some(fault) = held.fault {
                 rejects.push(*fault);
@@ -650,11 +654,12 @@ impl<'a> Scope<'a> {
         for (i, row) in order {
             match record.key.key(row, common) {
                 Ok(key) => return Ok((self.first() + i, key.into_owned())),
+                // Told at the first row, whichever way they are looked through.
                 Err(refused) if refused.wrong.code == Code::MissingKey => {
-                    first.get_or_insert(Fault {
-                        row: self.first() + i,
-                        refused,
-                    });
+                    let row = self.first() + i;
+                    if first.as_ref().is_none_or(|fault: &Fault| row < fault.row) {
+                        first = Some(Fault { row, refused });
+                    }
                 }
                 Err(refused) => {
                     return Err(Fault {

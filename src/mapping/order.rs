@@ -21,6 +21,21 @@ struct LineItem {
     code: Option<String>,
     /// What was paid for it, discounts off.
     net: Option<i64>,
+    /// What part of the amount was left out, in thousandths of a hundredth; for lines without `net`.
+    percent: Option<i64>,
+}
+
+impl LineItem {
+    /// What was paid, as the line says it or by its discount's part.
+    fn paid(&self) -> Result<Option<i64>, ()> {
+        let (None, Some(percent)) = (self.net, self.percent) else {
+            return Ok(self.net);
+        };
+        let amount = self.item.amount.unwrap_or(0);
+        let off = i128::from(amount) * i128::from(percent);
+        let off = rounded(off, 100 * 1000).ok_or(())?;
+        amount.checked_sub(off).map(Some).ok_or(())
+    }
 }
 
 /// Adds to an order's content its items, sums and the customer's key; and to `out` what it says of
@@ -196,7 +211,7 @@ fn put_sums(items: &ItemsPlan, lines: &[LineItem], content: &mut Content) -> Res
     for line in lines {
         let of_line = line.item.amount.unwrap_or(0);
         amount = amount.checked_add(of_line).ok_or(())?;
-        if let Some(net) = line.net {
+        if let Some(net) = line.paid()? {
             discount = discount
                 .checked_add(of_line)
                 .ok_or(())?
@@ -231,7 +246,12 @@ fn items_of_row(
         }
         Ok(())
     };
+    // Places that are told beside each other tell the same items: the first one that does counts.
+    let mut told = false;
     for place in &items.cells {
+        if told {
+            break;
+        }
         match place {
             ItemCellsPlan::Rows => take(row)?,
             ItemCellsPlan::Packed {
@@ -248,6 +268,7 @@ fn items_of_row(
                         None => vec![cell],
                     };
                     for part in parts.into_iter().filter(|part| !text::is_blank(part)) {
+                        told = true;
                         let values = unpack(part, fields, pair, names);
                         if values.iter().all(|value| text::is_blank(value)) {
                             return Err(no_item(items, fields, pair));
@@ -261,7 +282,9 @@ fn items_of_row(
                     let cells = columns
                         .iter()
                         .map(|column| column.map_or("", |c| row.cell(c)));
-                    take(&cells.map(str::to_owned).collect::<Vec<String>>())?;
+                    let cells: Vec<String> = cells.map(str::to_owned).collect();
+                    told |= cells.iter().any(|cell| !text::is_blank(cell));
+                    take(&cells)?;
                 }
             }
         }
@@ -379,6 +402,10 @@ fn line_item<C: Cells + ?Sized>(
             "amount" => item.amount = Some(amount(&json, field, plan, false)?),
             "discount_amount" => item.discount_amount = Some(amount(&json, field, plan, false)?),
             "net" => line.net = Some(amount(&json, field, plan, false)?),
+            "discount_percent" => {
+                let exact = number::thousandths(&json, Some(DecimalSign::Point));
+                line.percent = Some(exact.map_err(refuse)?);
+            }
             name => {
                 if let Some(key) = name.strip_prefix("metadata.") {
                     let value = serde_json::from_str(&json).map_err(|_| refuse(overflow()))?;

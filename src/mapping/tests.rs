@@ -737,10 +737,98 @@ fn items_in_one_cell_are_told_apart_by_how_they_begin() {
         Kind::Orders,
         "order_id,order_number,billing_email,line_items\n\
          1,1,,name:Nut; bolt|product_id:5|quantity:1|total:2;name:A|B|product_id:6|quantity:2|total:4\n\
-         2,2,,id:7|name:X|quantity:1|total:1;id:8|name:Y: z;y|quantity:1|total:1;\n",
+         2,2,,id:7|name:X|product_id:7|quantity:1|subtotal:3|total:1;id:8|name:Y: z;y|sku:Y|quantity:1|total:1;\n",
         &[
             r#"1 amount=600 discount_amount=0 items=[{"source_id":"5","kind":"product","quantity":1,"price":200,"amount":200,"name":"Nut; bolt"},{"source_id":"6","kind":"product","quantity":2,"price":200,"amount":400,"name":"A|B"}] metadata.order_number="1""#,
-            r#"2 amount=200 discount_amount=0 items=[{"source_id":"7","kind":"product","quantity":1,"price":100,"amount":100,"name":"X"},{"source_id":"8","kind":"product","quantity":1,"price":100,"amount":100,"name":"Y: z;y"}] metadata.order_number="2""#,
+            r#"2 amount=400 discount_amount=200 items=[{"source_id":"7","kind":"product","quantity":1,"price":300,"amount":300,"name":"X"},{"source_id":"Y","kind":"sku","quantity":1,"price":100,"amount":100,"name":"Y: z;y"}] metadata.order_number="2""#,
+        ],
+    );
+}
+
+#[test]
+fn items_that_a_file_tells_twice_are_taken_once() {
+    let header = "order_id,order_total,line_item_1,Product Item 1 Name,Product Item 1 id,\
+                  Product Item 1 SKU,Product Item 1 Quantity,Product Item 1 Total";
+    let told = "name:Lamp|product_id:13|sku:L-1|quantity:1|total:9";
+    check(
+        Kind::Orders,
+        &format!("{header}\n1,9,{told},Lamp,13,L-1,1,9\n2,9,,Lamp,13,L-1,1,9\n"),
+        &[
+            r#"1 amount=900 discount_amount=0 items=[{"source_id":"13","kind":"product","quantity":1,"price":900,"amount":900,"name":"Lamp"}] metadata.total=9"#,
+            r#"2 amount=900 discount_amount=0 items=[{"source_id":"13","kind":"product","quantity":1,"price":900,"amount":900,"name":"Lamp"}] metadata.total=9"#,
+        ],
+    );
+}
+
+#[test]
+fn a_discount_in_percent_counts_where_no_net_sum_stands() {
+    let header = "Order Reference,Order Lines/Product,Order Lines/Quantity,\
+                  Order Lines/Unit Price,Order Lines/Discount (%)";
+    check(
+        Kind::Orders,
+        &format!("{header}\nS1,Desk,2,10.00,12.5\n,Lamp,1,5.05,10\n"),
+        &[
+            r#"S1 amount=2505 discount_amount=301 items=[{"quantity":2,"price":1000,"amount":2000,"name":"Desk"},{"quantity":1,"price":505,"amount":505,"name":"Lamp"}] metadata.name="S1""#,
+        ],
+    );
+    check(
+        Kind::Orders,
+        &format!("{header},Order Lines/Subtotal\nS1,Desk,2,10.00,12.5,17\n"),
+        &[
+            r#"S1 amount=2000 discount_amount=300 items=[{"quantity":2,"price":1000,"amount":2000,"name":"Desk"}] metadata.name="S1""#,
+        ],
+    );
+    check(
+        Kind::Orders,
+        &format!("{header}\nS1,Desk,2,10.00,much\n"),
+        &["2: number Order Lines/Discount (%)"],
+    );
+}
+
+#[test]
+fn a_fault_in_a_profile_brings_all_its_rows_back_but_a_missing_id_is_one_reject() {
+    let csv = "mpid, scanned_timestamp_ms, identity_value, identity_type\n\
+               1, 1, c1, customer_id\n1, 1, a\u{0}@x.com, email\n1, 1, +1, mobile_number\n\
+               2, 1, b@x.com, email\n2, 1, +2, mobile_number\n";
+    check(
+        Kind::Customers,
+        csv,
+        &[
+            "2: group",
+            "3: encoding identity_value",
+            "4: group",
+            "5: missing_key identity_value",
+        ],
+    );
+}
+
+#[test]
+fn an_address_is_the_physical_or_the_postal_one_never_a_part_of_each() {
+    let header = "Customer Code,Physical Address,Physical Address,Physical City,Physical Country,\
+                  Postal Address,Postal Address,Postal City,Postal Postcode,Postal Country";
+    check(
+        Kind::Customers,
+        &format!(
+            "{header}\nA,1 Rd,,Town,NZ,9 Post,Box 1,Else,999,AU\nB,,,,,9 Post,Box 1,Else,999,AU\n"
+        ),
+        &[
+            r#"A address.city="Town" address.country="NZ" address.line_1="1 Rd""#,
+            r#"B address.city="Else" address.country="AU" address.line_1="9 Post" address.line_2="Box 1" address.postal_code="999""#,
+        ],
+    );
+}
+
+#[test]
+fn a_birthday_without_a_year_is_no_birthdate() {
+    check(
+        Kind::Customers,
+        "Square Customer ID,Email Address,Phone Number,Birthday\n\
+         A,,,0000-04-17\nB,,,04-17\nC,,,1990-04-17\nD,,,1990-02-30\n",
+        &[
+            r#"A metadata.birthday="0000-04-17""#,
+            r#"B metadata.birthday="04-17""#,
+            r#"C birthdate="1990-04-17""#,
+            "5: date Birthday",
         ],
     );
 }

@@ -220,7 +220,7 @@ pub(super) fn item_type(name: &str, field: &Field) -> Type {
     field.ty.unwrap_or(match name {
         "price" | "amount" | "discount_amount" | "net" => Type::Money,
         // A whole number in the end; `order` knows what becomes of a fraction.
-        "quantity" => Type::Number,
+        "quantity" | "discount_percent" => Type::Number,
         _ => Type::Text,
     })
 }
