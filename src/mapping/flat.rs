@@ -208,7 +208,7 @@ fn put_flat<C: Cells + ?Sized>(
         put_value(field, plan, row, &mut batch.text, hasher, tally).map_err(|wrong| {
             // What was hashed of a row that is refused must not run into the next.
             hasher.finish();
-            Refused::new(field.header.as_deref(), wrong)
+            field.refused(wrong, row, &plan.common)
         })?;
     }
     batch.text.push(']');
@@ -281,7 +281,7 @@ pub(super) fn is_deleted<C: Cells + ?Sized>(
     let mut json = String::new();
     let put = field
         .put(row, common, &mut json)
-        .map_err(|wrong| Refused::new(field.header.as_deref(), wrong))?;
+        .map_err(|wrong| field.refused(wrong, row, common))?;
     Ok(put == Put::Value && json == "true")
 }
 

@@ -677,13 +677,15 @@ impl<'a> Scope<'a> {
         let mut json = String::new();
         let fault = |row: usize, wrong: Wrong| Fault {
             row,
-            refused: Refused::new(field.header.as_deref(), wrong),
+            refused: field.refused(wrong, &self.rows[row], &plan.common),
         };
         if has_cases(&field.source) {
-            let put = field.put(&Head(self.own()), &plan.common, &mut json);
-            return put
-                .map(|put| (put, json))
-                .map_err(|wrong| fault(self.first(), wrong));
+            let head = Head(self.own());
+            let put = field.put(&head, &plan.common, &mut json);
+            return put.map(|put| (put, json)).map_err(|wrong| Fault {
+                row: self.first(),
+                refused: field.refused(wrong, &head, &plan.common),
+            });
         }
         if field.over_group == OverGroup::Sum {
             return self.sum(field, plan);
@@ -709,7 +711,15 @@ impl<'a> Scope<'a> {
             let own = self.row.map_or(row, |row| &self.rows[row]);
             let put = field
                 .put_from(row, own, &plan.common, &mut json)
-                .map_err(|w| fault(i, w))?;
+                .map_err(|wrong| {
+                    // What is added to another row's amount stands in this one.
+                    let of_plus = |column: usize| {
+                        let mut plus = field.plus.iter().flat_map(Source::columns);
+                        plus.any(|known| known == column)
+                    };
+                    let added = wrong.column.is_some_and(of_plus);
+                    fault(if added { first } else { i }, wrong)
+                })?;
             match put {
                 Put::Value if start == 0 => {
                     result = Put::Value;
@@ -746,7 +756,7 @@ impl<'a> Scope<'a> {
             let mut json = String::new();
             let fault = |wrong| Fault {
                 row: self.first() + i,
-                refused: Refused::new(field.header.as_deref(), wrong),
+                refused: field.refused(wrong, row, &plan.common),
             };
             if field.put(row, &plan.common, &mut json).map_err(fault)? != Put::Value {
                 continue;

@@ -834,6 +834,60 @@ fn a_birthday_without_a_year_is_no_birthdate() {
 }
 
 #[test]
+fn a_reject_names_the_column_that_was_read_of_several_that_could_be() {
+    let woo = "ID,Type,SKU,Name,Sale price,Regular price,Date sale price starts";
+    check(
+        Kind::Products,
+        &format!("{woo}\n1,simple,a,A,,abc,\n2,simple,b,B,abc,5,\n3,simple,c,C,4,5,2026-02-30\n"),
+        &[
+            "2: number Regular price",
+            "3: number Sale price",
+            "4: date Date sale price starts",
+        ],
+    );
+    check(
+        Kind::Products,
+        "handleId,fieldType,name,price,surcharge,productOptionName1,productOptionDescription1\n\
+         P1,Product,A,20,,Size,S;L\nP1,Variant,,,1,Size,S\nP1,Variant,,,abc,Size,L\n",
+        &["2: group", "3: group", "4: number surcharge"],
+    );
+    let square =
+        "Date,Time,Time Zone,Item,Qty,Gross Sales,Transaction ID,Event Type,Itemization Type";
+    check(
+        Kind::Orders,
+        &format!(
+            "{square}\n2026-13-01,10:00:00,London,x,1,1,T1,Payment,P\n\
+             2026-01-01,10:00:00,Mars,x,1,1,T2,Payment,P\n"
+        ),
+        &["2: date Date", "3: date Time Zone"],
+    );
+    check(
+        Kind::Orders,
+        "Id,OrderNumber,EffectiveDate,StatusCode,Status\n8015e00000AbCdEAAV,1,,,Odd\n",
+        &["2: status Status"],
+    );
+    let good = "name:a|product_id:1|quantity:1|total:1";
+    let bad = "name:a|product_id:1|quantity:x|total:1";
+    check(
+        Kind::Orders,
+        &format!(
+            "order_id,order_total,line_item_1,line_item_2\n1,2,{good},{bad}\n2,2,{good},void\n"
+        ),
+        &["2: number line_item_2", "3: encoding line_item_2"],
+    );
+    let numbered = "Product Item 1 Name,Product Item 1 Quantity,Product Item 1 Total,\
+                    Product Item 2 Name,Product Item 2 Quantity,Product Item 2 Total";
+    check(
+        Kind::Orders,
+        &format!("order_id,order_total,{numbered}\n1,2,a,1,1,b,1,much\n2,2,a,many,1,,,\n"),
+        &[
+            "2: number Product Item 2 Total",
+            "3: number Product Item 1 Quantity",
+        ],
+    );
+}
+
+#[test]
 fn items_in_numbered_columns_have_the_products_id() {
     check(
         Kind::Orders,
