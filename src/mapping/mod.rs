@@ -434,9 +434,24 @@ impl Reading {
         for &column in &self.plan.nameless {
             self.tally.nameless += u64::from(!notation::text::is_blank(row.cell(column)));
         }
-        match self.is_flat() {
+        let from = rejects.len();
+        let counts = match self.is_flat() {
             true => self.map_flat(&row, batch, rejects),
             false => self.map_grouped(&row, lookup, batch, rejects),
+        };
+        self.keep_secrets(&mut rejects[from..]);
+        counts
+    }
+
+    /// Secrets are blank in what is written of a row: it would be stored without them anyway
+    /// (FORMATS-SHOPS.md, R16).
+    fn keep_secrets(&self, rejects: &mut [Reject]) {
+        for reject in rejects {
+            for &column in &self.plan.secret {
+                if let Some(cell) = reject.cells.get_mut(column) {
+                    cell.clear();
+                }
+            }
         }
     }
 
@@ -447,7 +462,10 @@ impl Reading {
         batch: &mut Batch,
         rejects: &mut Vec<Reject>,
     ) -> Option<Counts> {
-        self.finish_groups(lookup, batch, rejects)
+        let from = rejects.len();
+        let counts = self.finish_groups(lookup, batch, rejects);
+        self.keep_secrets(&mut rejects[from..]);
+        counts
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) struct Plan {
     pub uses_today: bool,
     /// Columns without a header: nobody knows what their cells are.
     pub nameless: Vec<usize>,
+    /// Columns of passwords and the like that nothing maps: they stand in no rejects file either.
+    pub secret: Vec<usize>,
 }
 
 /// Where `special` finds what it needs.

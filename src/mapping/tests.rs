@@ -888,6 +888,25 @@ fn a_reject_names_the_column_that_was_read_of_several_that_could_be() {
 }
 
 #[test]
+fn no_password_stands_among_a_rejects_cells_unless_the_folder_maps_it() {
+    let csv = "Customer ID;Titles ID (Mr = 1, Ms = 2, else 0);Password *;Birthday (yyyy-mm-dd)\n\
+               1;1;s3cr3t;1990-02-30\n;1;s3cr3t;\n";
+    let cells = |folder: &Folder| {
+        let types = MetadataTypes::default();
+        let read = read_file(csv.as_bytes(), folder, &types, &Known::default(), 9).unwrap();
+        let rejects = read.rejects.into_iter();
+        rejects.map(|reject| reject.cells).collect::<Vec<_>>()
+    };
+    let plain = cells(&folder(Kind::Customers));
+    assert_eq!(plain, [["1", "1", "", "1990-02-30"], ["", "1", "", ""]]);
+    let own = Folder {
+        columns: vec![("Password *".into(), "metadata.word".into())],
+        ..folder(Kind::Customers)
+    };
+    assert_eq!(cells(&own)[0][2], "s3cr3t");
+}
+
+#[test]
 fn items_in_numbered_columns_have_the_products_id() {
     check(
         Kind::Orders,

@@ -156,6 +156,7 @@ impl Compiler<'_> {
             skips_empty: shop || self.spec.footer == Footer::AfterBlankLine,
             strict: self.spec.manner == Manner::Plain,
             one_parent: shop,
+            secret: self.secret_columns(),
             nameless: std::mem::take(&mut self.nameless),
             uses_today: records
                 .iter()
