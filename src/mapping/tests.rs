@@ -907,6 +907,33 @@ fn no_password_stands_among_a_rejects_cells_unless_the_folder_maps_it() {
 }
 
 #[test]
+fn products_without_columns_of_their_skus_are_read_as_products_alone() {
+    check(
+        Kind::Products,
+        "External ID,Name,Sales Price\nt1,Chair,25.50\nt2,Desk,30\n",
+        &[
+            r#"t1 name="Chair" price=2550"#,
+            r#"t2 name="Desk" price=3000"#,
+        ],
+    );
+    check(
+        Kind::Products,
+        "Handle,Name,Sold by weight,Default price\nmug,Mug,N,5.25\n",
+        &[r#"mug name="Mug" price=525"#],
+    );
+    let types = MetadataTypes::default();
+    let skus = read_file(
+        b"External ID,Name,Sales Price\nt1,Chair,25.50\n",
+        &folder(Kind::Skus),
+        &types,
+        &Known::default(),
+        9,
+    );
+    let reason = skus.err().unwrap();
+    assert!(reason.contains("product_variant_ids/id"), "{reason}");
+}
+
+#[test]
 fn items_in_numbered_columns_have_the_products_id() {
     check(
         Kind::Orders,

@@ -201,7 +201,7 @@ fn pairs(list: Vec<(usize, &Preset, String)>) -> Vec<(&Preset, String)> {
 
 fn fit(spec: &Spec, header: &Header) -> Fit {
     let signature = &spec.signature;
-    let has = |name: &str| !header.find(name, spec.likeness).is_empty();
+    let has = |name: &str| header.has(name, spec.likeness);
     if signature.all.is_empty() && signature.starts.is_none() {
         return Fit::No("it is taken only by name".to_owned());
     }
@@ -284,7 +284,7 @@ fn shape_says_no(spec: &Spec, header: &Header) -> Option<String> {
 /// Columns of the signature that are there.
 fn present(spec: &Spec, header: &Header) -> usize {
     let signature = &spec.signature;
-    let has = |name: &String| !header.find(name, spec.likeness).is_empty();
+    let has = |name: &String| header.has(name, spec.likeness);
     signature
         .all
         .iter()
