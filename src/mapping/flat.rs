@@ -90,7 +90,7 @@ impl Reading {
                 code: refused.wrong.code,
                 reason: refused.wrong.reason,
                 cells: row.cells(),
-                record: self.record_of(row),
+                records: self.records_of(row, row),
             });
         }
         Counts::default()
@@ -155,15 +155,29 @@ impl Reading {
             code: fault.code,
             reason: fault.reason.clone(),
             cells: row.cells(),
-            record: self.record_of(row),
+            records: self.records_of(row, row),
         }
     }
 
-    /// The record that a row is about, as far as its key can be read.
-    pub(super) fn record_of<C: Cells + ?Sized>(&self, row: &C) -> Option<(Kind, String)> {
-        let record = self.plan.records.first()?;
-        let key = record.key.key(row, &self.plan.common).ok()?;
-        Some((record.kind, key.into_owned()))
+    /// The records that a row is about, by itself or as one of its group, as far as their keys can
+    /// be read.
+    pub(super) fn records_of<C, G>(&self, row: &C, group: &G) -> Vec<(Kind, String)>
+    where
+        C: Cells + ?Sized,
+        G: Cells + ?Sized,
+    {
+        let common = &self.plan.common;
+        let mut records = Vec::new();
+        for record in &self.plan.records {
+            let key = if record.per_row {
+                let makes = any_holds(&record.when, row);
+                makes.then(|| record.key.key(row, common).ok()).flatten()
+            } else {
+                record.key.key(group, common).ok()
+            };
+            records.extend(key.map(|key| (record.kind, key.into_owned())));
+        }
+        records
     }
 }
 

@@ -112,19 +112,14 @@ impl Held {
             .collect()
     }
 
-    fn reject(
-        &self,
-        column: Option<String>,
-        wrong: Wrong,
-        record: Option<(Kind, String)>,
-    ) -> Reject {
+    fn reject(&self, column: Option<String>, wrong: Wrong, records: Vec<(Kind, String)>) -> Reject {
         Reject {
             line: self.line,
             column,
             code: wrong.code,
             reason: wrong.reason,
             cells: self.cells(),
-            record,
+            records,
         }
     }
 }
@@ -287,7 +282,7 @@ impl Reading {
         };
         let over = |held: &Held| {
             let reason = "more rows of one record than can belong to one";
-            held.reject(None, Wrong::new(Code::TooLong, reason), None)
+            held.reject(None, Wrong::new(Code::TooLong, reason), Vec::new())
         };
         if group.over {
             rejects.push(over(&held));
@@ -375,8 +370,8 @@ impl Reading {
     ) -> Counts {
         let adjacent = self.plan.group.as_ref().is_some_and(|g| g.adjacent);
         if let (true, Some(from)) = (adjacent, group.apart_from) {
-            let record = self.record_of(&Head(&group.rows));
-            for (i, held) in group.rows.into_iter().enumerate() {
+            let records = self.records_of_each(&group.rows);
+            for ((i, held), records) in group.rows.into_iter().enumerate().zip(records) {
                 let wrong = if i >= from {
                     Wrong::new(
                         Code::Conflict,
@@ -386,7 +381,7 @@ impl Reading {
                     group_wrong()
                 };
                 let column = self.plan.records[0].key.header.clone();
-                rejects.push(held.reject(column, wrong, record.clone()));
+                rejects.push(held.reject(column, wrong, records));
             }
             return Counts::default();
         }
@@ -424,8 +419,8 @@ impl Reading {
         let skipped = rows.iter().filter(|row| !used(row)).count() as u64;
         for made in made {
             if let Some(wrong) = self.second_parent(&made) {
-                let record = Some((made.kind, made.key.clone()));
-                rejects.push(rows[made.row].reject(made.key_column.clone(), wrong, record));
+                let records = vec![(made.kind, made.key.clone())];
+                rejects.push(rows[made.row].reject(made.key_column.clone(), wrong, records));
                 continue;
             }
             append(batch, &rows[made.row], made);
@@ -460,7 +455,7 @@ impl Reading {
         rejects: &mut Vec<Reject>,
     ) -> Counts {
         let mut counts = Counts::default();
-        let record = self.record_of(&Head(&rows));
+        let records = self.records_of_each(&rows);
         let mut of_row: BTreeMap<usize, Refused> = BTreeMap::new();
         for fault in faults {
             of_row.entry(fault.row).or_insert(fault.refused);
@@ -470,19 +465,26 @@ impl Reading {
         let one_reject = self.plan.group.as_ref().is_some_and(|g| g.one_reject)
             && rows.iter().all(|row| row.fault.is_none())
             && of_row.values().all(keyless);
-        for (i, held) in rows.into_iter().enumerate() {
+        for ((i, held), records) in rows.into_iter().enumerate().zip(records) {
             if let Some(fault) = held.fault {
-                rejects.push(*fault);
+                rejects.push(Reject { records, ..*fault });
             } else if let Some(refused) = of_row.remove(&i) {
-                let record = record.clone();
-                rejects.push(held.reject(refused.column, refused.wrong, record));
+                rejects.push(held.reject(refused.column, refused.wrong, records));
             } else if one_reject {
                 counts.skipped += 1;
             } else {
-                rejects.push(held.reject(None, group_wrong(), record.clone()));
+                rejects.push(held.reject(None, group_wrong(), records));
             }
         }
         counts
+    }
+
+    /// Of each row of a group the records that it is about: the group's, and its own.
+    fn records_of_each(&self, rows: &[Held]) -> Vec<Vec<(Kind, String)>> {
+        let group = Head(rows);
+        rows.iter()
+            .map(|row| self.records_of(row, &group))
+            .collect()
     }
 
     fn make(
