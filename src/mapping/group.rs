@@ -101,6 +101,10 @@ impl Held {
         held
     }
 
+    fn is_blank(&self) -> bool {
+        text::is_blank(&self.text)
+    }
+
     /// What it takes in memory.
     fn bytes(&self) -> usize {
         size_of::<Held>() + self.text.capacity() + self.ends.capacity() * size_of::<u32>()
@@ -191,6 +195,10 @@ impl Reading {
             for held in std::mem::take(&mut self.groups.tail) {
                 self.groups.held_bytes -= held.bytes();
                 // A full row follows, so these were no footer.
+                if held.is_blank() {
+                    counts.skipped += 1;
+                    continue;
+                }
                 match held.fault {
                     Some(fault) => rejects.push(*fault),
                     None => counts += self.put_row(held, lookup, batch, rejects),
@@ -206,12 +214,13 @@ impl Reading {
         counts
     }
 
-    /// From a blank line on, lines of one cell wait: they are the footer unless a full row follows.
+    /// From a blank line on (a spreadsheet makes it a row of nothing), lines of one cell wait: they are
+    /// the footer unless a full row follows.
     fn holds_as_footer(&mut self, row: &Row<'_>) -> bool {
         let filled = (0..self.header.len().max(row.cells_count()))
             .filter(|&c| !text::is_blank(row.cell(c)))
             .count();
-        let begun = !self.groups.tail.is_empty() || row.after_blank_line();
+        let begun = !self.groups.tail.is_empty() || row.after_blank_line() || filled == 0;
         if !begun || filled > 1 {
             return false;
         }

@@ -934,6 +934,24 @@ fn products_without_columns_of_their_skus_are_read_as_products_alone() {
 }
 
 #[test]
+fn a_reports_footer_is_known_also_as_a_spreadsheet_saves_it() {
+    let row = |key: &str| format!("{key},Roe,ACME\n");
+    let (first, second) = (row("0035e00000AbCdE"), row("0035e00000AbCdF"));
+    let csv = format!(
+        "Contact ID,Last Name,Account Name\n{first},,\n{second},,\n\"Grand Totals (2 records)\",,\n,,\nACME,,\n"
+    );
+    let types = MetadataTypes::default();
+    let folder = folder(Kind::Customers);
+    let read = read_file(csv.as_bytes(), &folder, &types, &Known::default(), 2).unwrap();
+    assert_eq!(
+        (read.records.len(), read.rejects.len(), read.skipped),
+        (2, 0, 5),
+        "{:?}",
+        read.rejects
+    );
+}
+
+#[test]
 fn items_in_numbered_columns_have_the_products_id() {
     check(
         Kind::Orders,
