@@ -28,8 +28,8 @@ use crate::config::Folder;
 use crate::preset::Preset;
 use crate::preset::spec::{DateStyle, Footer, Special};
 use crate::record::{Batch, FingerprintHasher};
-use crate::reject::Reject;
-use crate::table::Row;
+use crate::reject::{Code, Reject};
+use crate::table::{Fault, Row};
 use evidence::{Doubt, DoubtKind, Groups, LookOver};
 use plan::{Cells, Plan, Read, RecordPlan};
 
@@ -489,7 +489,11 @@ fn settle_read(read: &mut Read, settled: evidence::Settled) {
 
 impl Evidence {
     pub fn observe(&mut self, row: Row<'_>) {
-        self.0.observe(&row, row.fault().is_none());
+        // One bad cell leaves the others in their places: what they say of their columns counts.
+        let in_place = |fault: &Fault| {
+            fault.column.is_some() && matches!(fault.code, Code::Encoding | Code::TooLong)
+        };
+        self.0.observe(&row, row.fault().is_none_or(in_place));
     }
 }
 

@@ -952,6 +952,21 @@ fn a_reports_footer_is_known_also_as_a_spreadsheet_saves_it() {
 }
 
 #[test]
+fn a_row_with_one_bad_cell_still_says_how_its_columns_are_written() {
+    check(
+        Kind::Customers,
+        "source_id,name,birthdate\nC1,A,02/01/2004\nC2,B\u{0},31/12/1992\n",
+        &[r#"C1 birthdate="2004-01-02" name="A""#, "3: encoding name"],
+    );
+    // Of one whose cells don't fit the header nobody knows which column they are of.
+    check(
+        Kind::Customers,
+        "source_id,name,birthdate\nC1,A,02/01/2004\nC2,B,31/12/1992,x\n",
+        &["2: date birthdate", "3: column_count"],
+    );
+}
+
+#[test]
 fn items_in_numbered_columns_have_the_products_id() {
     check(
         Kind::Orders,
