@@ -226,6 +226,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_file_of_hashes_alone_is_refused_with_what_to_export_instead() {
+        let presets = Presets::load(&[]).unwrap();
+        match presets.recognise("auto", Kind::Customers, &header(&["email"]), &[]) {
+            Recognised::Unknown { reason } => assert!(reason.contains("Segment"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// A line a header: kind, preset, and the columns of its signature alone.
     #[test]
     fn each_format_is_known_by_its_signature_alone() {

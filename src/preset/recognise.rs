@@ -88,7 +88,14 @@ impl Presets {
                 why_not_next,
             };
         }
-        let nearest = why_not_next.map_or(String::new(), |next| format!(" ({next})"));
+        let nearest = if kind == Kind::Customers && header.len() == 1 {
+            // The older download of Segment's: one id of each user, hashed.
+            " (the file has one column alone; an audience file of hashes, as Segment's single-column \
+             download is, names nobody: export it with a column for each id)"
+                .to_owned()
+        } else {
+            why_not_next.map_or(String::new(), |next| format!(" ({next})"))
+        };
         Recognised::Unknown {
             reason: format!(
                 "no column `source_id`, and no known format of {kind} fits{nearest}; name the key's \
