@@ -62,9 +62,9 @@ pub struct Reject {
     pub reason: String,
     /// The row's cells as they stood, decoded where they could be, for the rejects file.
     pub cells: Vec<String>,
-    /// The record that the row is about, where its key can be read: it counts as present in a full
-    /// list (INTERFACE.md, Keys and parents).
-    pub record: Option<(Kind, String)>,
+    /// The records that the row is about, where their keys can be read: they count as present in a
+    /// full list (INTERFACE.md, Keys and parents). A row of an export may be a product's and its SKU's.
+    pub records: Vec<(Kind, String)>,
 }
 
 impl Reject {

@@ -7,7 +7,7 @@ use super::args::{Import, Settings};
 use super::{Failure, Shell, Status, open_for_writing, wake};
 use crate::config::problem::visible;
 use crate::config::{self, Config, Folder};
-use crate::daemon::parts;
+use crate::daemon::{self, parts};
 use crate::intake;
 use crate::preset::Presets;
 use crate::status::words;
@@ -15,6 +15,8 @@ use crate::store::{FileRow, FileState};
 
 pub fn run(args: &Import, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let config = Arc::new(shell.load_config()?);
+    // It may be the first thing that is done with a configuration, before any daemon.
+    daemon::make_state(&config.state_dir).map_err(Failure::Io)?;
     let store = open_for_writing(&config)?;
     let site = parts::site(&config, &store)?;
     let control = intake::Control::new().map_err(|error| Failure::Io(error.to_string()))?;

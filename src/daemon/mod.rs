@@ -93,22 +93,9 @@ fn now() -> i64 {
 
 /// Makes the state directory ours alone, and takes its lock.
 fn take_state(state_dir: &Path) -> Result<Lock, Error> {
-    use std::os::unix::fs::DirBuilderExt;
     // What this process makes is its own; what others shall read says so where it is made.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    if !state_dir.is_dir() {
-        let made = std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(state_dir);
-        made.map_err(|error| {
-            Error::Io(format!(
-                "{}: {}",
-                state_dir.display(),
-                crate::config::why(&error)
-            ))
-        })?;
-    }
+    make_state(state_dir).map_err(Error::Io)?;
     Lock::take(state_dir, now()).map_err(|refused| match refused {
         Refused::Held(holder) => Error::Held(holder),
         Refused::Io(error) => Error::Io(format!(
@@ -117,6 +104,22 @@ fn take_state(state_dir: &Path) -> Result<Lock, Error> {
             crate::config::why(&error)
         )),
     })
+}
+
+/// Makes the state directory where there is none, for the service alone.
+///
+/// # Errors
+/// Why it cannot be made, with its path.
+pub fn make_state(state_dir: &Path) -> Result<(), String> {
+    use std::os::unix::fs::DirBuilderExt;
+    if !state_dir.is_dir() {
+        let made = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(state_dir);
+        made.map_err(|error| format!("{}: {}", state_dir.display(), crate::config::why(&error)))?;
+    }
+    Ok(())
 }
 
 /// A daemon on a thread of its own, for `demo`. Dropped, it is stopped.

@@ -361,7 +361,7 @@ impl Counting<'_> {
         }
         for kind in Kind::ALL {
             let of_kind = batch.rows.iter().filter(|row| row.kind == kind);
-            let rejected = rejects.iter().filter_map(|reject| reject.record.as_ref());
+            let rejected = rejects.iter().flat_map(|reject| &reject.records);
             let keys: Vec<&str> = (of_kind.map(|row| batch.key(row)))
                 .chain(
                     rejected

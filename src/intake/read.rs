@@ -680,7 +680,7 @@ fn cut_reject(cut: &Cut) -> Reject {
             cut.reason
         ),
         cells: Vec::new(),
-        record: None,
+        records: Vec::new(),
     }
 }
 

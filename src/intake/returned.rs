@@ -188,7 +188,7 @@ impl Returned {
                 code,
                 reason: reason.to_owned(),
                 cells: row.cells(),
-                record: None,
+                records: Vec::new(),
             }))
         };
         if self.surplus.is_some_and(|n| !row.cell(n).trim().is_empty()) {
@@ -208,7 +208,7 @@ impl Returned {
                          in a spreadsheet without making the column text first"
                     .to_owned(),
                 cells,
-                record: None,
+                records: Vec::new(),
             }));
         }
         Judged::Read

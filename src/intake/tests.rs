@@ -646,6 +646,24 @@ fn a_rejected_row_counts_as_present_in_a_full_list() {
 }
 
 #[test]
+fn skus_of_a_rejected_row_count_as_present_too() {
+    let mut stage = Stage::new(|f| {
+        f.kind = Kind::Products;
+        f.missing = Missing::Delete;
+        f.max_delete_percent = 100.0;
+    });
+    let header = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Price\n";
+    let list = |tee: &str| format!("{header}tee,Tee,Size,S,T-S,1\ntee,,,M,T-M,{tee}\n");
+    stage.take("a.csv", format!("{}mug,Mug,Size,S,M-S,1\n", list("1")));
+    let row = stage.take("b.csv", list("abc"));
+    assert_eq!(
+        counts(&row),
+        "stored rows 2 new 0 changed 0 unchanged 0 deleted 2 rejected 2 skipped 0"
+    );
+    assert_eq!(records(&stage.site.store).len(), 3);
+}
+
+#[test]
 fn a_column_that_is_missing_holds_the_file_until_its_header_is_known() {
     let mut stage = Stage::new(|_| {});
     let (wide, narrow) = (

@@ -90,7 +90,7 @@ impl Reading {
                 code: refused.wrong.code,
                 reason: refused.wrong.reason,
                 cells: row.cells(),
-                record: self.record_of(row),
+                records: self.records_of(row, row),
             });
         }
         Counts::default()
@@ -155,15 +155,29 @@ impl Reading {
             code: fault.code,
             reason: fault.reason.clone(),
             cells: row.cells(),
-            record: self.record_of(row),
+            records: self.records_of(row, row),
         }
     }
 
-    /// The record that a row is about, as far as its key can be read.
-    pub(super) fn record_of<C: Cells + ?Sized>(&self, row: &C) -> Option<(Kind, String)> {
-        let record = self.plan.records.first()?;
-        let key = record.key.key(row, &self.plan.common).ok()?;
-        Some((record.kind, key.into_owned()))
+    /// The records that a row is about, by itself or as one of its group, as far as their keys can
+    /// be read.
+    pub(super) fn records_of<C, G>(&self, row: &C, group: &G) -> Vec<(Kind, String)>
+    where
+        C: Cells + ?Sized,
+        G: Cells + ?Sized,
+    {
+        let common = &self.plan.common;
+        let mut records = Vec::new();
+        for record in &self.plan.records {
+            let key = if record.per_row {
+                let makes = any_holds(&record.when, row);
+                makes.then(|| record.key.key(row, common).ok()).flatten()
+            } else {
+                record.key.key(group, common).ok()
+            };
+            records.extend(key.map(|key| (record.kind, key.into_owned())));
+        }
+        records
     }
 }
 
@@ -208,7 +222,7 @@ fn put_flat<C: Cells + ?Sized>(
         put_value(field, plan, row, &mut batch.text, hasher, tally).map_err(|wrong| {
             // What was hashed of a row that is refused must not run into the next.
             hasher.finish();
-            Refused::new(field.header.as_deref(), wrong)
+            field.refused(wrong, row, &plan.common)
         })?;
     }
     batch.text.push(']');
@@ -281,7 +295,7 @@ pub(super) fn is_deleted<C: Cells + ?Sized>(
     let mut json = String::new();
     let put = field
         .put(row, common, &mut json)
-        .map_err(|wrong| Refused::new(field.header.as_deref(), wrong))?;
+        .map_err(|wrong| field.refused(wrong, row, common))?;
     Ok(put == Put::Value && json == "true")
 }
 

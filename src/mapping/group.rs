@@ -101,6 +101,10 @@ impl Held {
         held
     }
 
+    fn is_blank(&self) -> bool {
+        text::is_blank(&self.text)
+    }
+
     /// What it takes in memory.
     fn bytes(&self) -> usize {
         size_of::<Held>() + self.text.capacity() + self.ends.capacity() * size_of::<u32>()
@@ -112,19 +116,14 @@ impl Held {
             .collect()
     }
 
-    fn reject(
-        &self,
-        column: Option<String>,
-        wrong: Wrong,
-        record: Option<(Kind, String)>,
-    ) -> Reject {
+    fn reject(&self, column: Option<String>, wrong: Wrong, records: Vec<(Kind, String)>) -> Reject {
         Reject {
             line: self.line,
             column,
             code: wrong.code,
             reason: wrong.reason,
             cells: self.cells(),
-            record,
+            records,
         }
     }
 }
@@ -196,6 +195,10 @@ impl Reading {
             for held in std::mem::take(&mut self.groups.tail) {
                 self.groups.held_bytes -= held.bytes();
                 // A full row follows, so these were no footer.
+                if held.is_blank() {
+                    counts.skipped += 1;
+                    continue;
+                }
                 match held.fault {
                     Some(fault) => rejects.push(*fault),
                     None => counts += self.put_row(held, lookup, batch, rejects),
@@ -211,12 +214,13 @@ impl Reading {
         counts
     }
 
-    /// From a blank line on, lines of one cell wait: they are the footer unless a full row follows.
+    /// From a blank line on (a spreadsheet makes it a row of nothing), lines of one cell wait: they are
+    /// the footer unless a full row follows.
     fn holds_as_footer(&mut self, row: &Row<'_>) -> bool {
         let filled = (0..self.header.len().max(row.cells_count()))
             .filter(|&c| !text::is_blank(row.cell(c)))
             .count();
-        let begun = !self.groups.tail.is_empty() || row.after_blank_line();
+        let begun = !self.groups.tail.is_empty() || row.after_blank_line() || filled == 0;
         if !begun || filled > 1 {
             return false;
         }
@@ -287,7 +291,7 @@ impl Reading {
         };
         let over = |held: &Held| {
             let reason = "more rows of one record than can belong to one";
-            held.reject(None, Wrong::new(Code::TooLong, reason), None)
+            held.reject(None, Wrong::new(Code::TooLong, reason), Vec::new())
         };
         if group.over {
             rejects.push(over(&held));
@@ -375,8 +379,8 @@ impl Reading {
     ) -> Counts {
         let adjacent = self.plan.group.as_ref().is_some_and(|g| g.adjacent);
         if let (true, Some(from)) = (adjacent, group.apart_from) {
-            let record = self.record_of(&Head(&group.rows));
-            for (i, held) in group.rows.into_iter().enumerate() {
+            let records = self.records_of_each(&group.rows);
+            for ((i, held), records) in group.rows.into_iter().enumerate().zip(records) {
                 let wrong = if i >= from {
                     Wrong::new(
                         Code::Conflict,
@@ -386,7 +390,7 @@ impl Reading {
                     group_wrong()
                 };
                 let column = self.plan.records[0].key.header.clone();
-                rejects.push(held.reject(column, wrong, record.clone()));
+                rejects.push(held.reject(column, wrong, records));
             }
             return Counts::default();
         }
@@ -424,8 +428,8 @@ impl Reading {
         let skipped = rows.iter().filter(|row| !used(row)).count() as u64;
         for made in made {
             if let Some(wrong) = self.second_parent(&made) {
-                let record = Some((made.kind, made.key.clone()));
-                rejects.push(rows[made.row].reject(made.key_column.clone(), wrong, record));
+                let records = vec![(made.kind, made.key.clone())];
+                rejects.push(rows[made.row].reject(made.key_column.clone(), wrong, records));
                 continue;
             }
             append(batch, &rows[made.row], made);
@@ -460,25 +464,36 @@ impl Reading {
         rejects: &mut Vec<Reject>,
     ) -> Counts {
         let mut counts = Counts::default();
-        let one_reject = self.plan.group.as_ref().is_some_and(|g| g.one_reject);
-        let record = self.record_of(&Head(&rows));
+        let records = self.records_of_each(&rows);
         let mut of_row: BTreeMap<usize, Refused> = BTreeMap::new();
         for fault in faults {
             of_row.entry(fault.row).or_insert(fault.refused);
         }
-        for (i, held) in rows.into_iter().enumerate() {
+        // A group without a key is no record, and one reject tells it; of any other all rows come back.
+        let keyless = |refused: &Refused| refused.wrong.code == Code::MissingKey;
+        let one_reject = self.plan.group.as_ref().is_some_and(|g| g.one_reject)
+            && rows.iter().all(|row| row.fault.is_none())
+            && of_row.values().all(keyless);
+        for ((i, held), records) in rows.into_iter().enumerate().zip(records) {
             if let Some(fault) = held.fault {
-                rejects.push(*fault);
+                rejects.push(Reject { records, ..*fault });
             } else if let Some(refused) = of_row.remove(&i) {
-                let record = record.clone();
-                rejects.push(held.reject(refused.column, refused.wrong, record));
+                rejects.push(held.reject(refused.column, refused.wrong, records));
             } else if one_reject {
                 counts.skipped += 1;
             } else {
-                rejects.push(held.reject(None, group_wrong(), record.clone()));
+                rejects.push(held.reject(None, group_wrong(), records));
             }
         }
         counts
+    }
+
+    /// Of each row of a group the records that it is about: the group's, and its own.
+    fn records_of_each(&self, rows: &[Held]) -> Vec<Vec<(Kind, String)>> {
+        let group = Head(rows);
+        rows.iter()
+            .map(|row| self.records_of(row, &group))
+            .collect()
     }
 
     fn make(
@@ -650,11 +665,12 @@ impl<'a> Scope<'a> {
         for (i, row) in order {
             match record.key.key(row, common) {
                 Ok(key) => return Ok((self.first() + i, key.into_owned())),
+                // Told at the first row, whichever way they are looked through.
                 Err(refused) if refused.wrong.code == Code::MissingKey => {
-                    first.get_or_insert(Fault {
-                        row: self.first() + i,
-                        refused,
-                    });
+                    let row = self.first() + i;
+                    if first.as_ref().is_none_or(|fault: &Fault| row < fault.row) {
+                        first = Some(Fault { row, refused });
+                    }
                 }
                 Err(refused) => {
                     return Err(Fault {
@@ -672,13 +688,15 @@ impl<'a> Scope<'a> {
         let mut json = String::new();
         let fault = |row: usize, wrong: Wrong| Fault {
             row,
-            refused: Refused::new(field.header.as_deref(), wrong),
+            refused: field.refused(wrong, &self.rows[row], &plan.common),
         };
         if has_cases(&field.source) {
-            let put = field.put(&Head(self.own()), &plan.common, &mut json);
-            return put
-                .map(|put| (put, json))
-                .map_err(|wrong| fault(self.first(), wrong));
+            let head = Head(self.own());
+            let put = field.put(&head, &plan.common, &mut json);
+            return put.map(|put| (put, json)).map_err(|wrong| Fault {
+                row: self.first(),
+                refused: field.refused(wrong, &head, &plan.common),
+            });
         }
         if field.over_group == OverGroup::Sum {
             return self.sum(field, plan);
@@ -704,7 +722,15 @@ impl<'a> Scope<'a> {
             let own = self.row.map_or(row, |row| &self.rows[row]);
             let put = field
                 .put_from(row, own, &plan.common, &mut json)
-                .map_err(|w| fault(i, w))?;
+                .map_err(|wrong| {
+                    // What is added to another row's amount stands in this one.
+                    let of_plus = |column: usize| {
+                        let mut plus = field.plus.iter().flat_map(Source::columns);
+                        plus.any(|known| known == column)
+                    };
+                    let added = wrong.column.is_some_and(of_plus);
+                    fault(if added { first } else { i }, wrong)
+                })?;
             match put {
                 Put::Value if start == 0 => {
                     result = Put::Value;
@@ -741,7 +767,7 @@ impl<'a> Scope<'a> {
             let mut json = String::new();
             let fault = |wrong| Fault {
                 row: self.first() + i,
-                refused: Refused::new(field.header.as_deref(), wrong),
+                refused: field.refused(wrong, row, &plan.common),
             };
             if field.put(row, &plan.common, &mut json).map_err(fault)? != Put::Value {
                 continue;

@@ -28,8 +28,8 @@ use crate::config::Folder;
 use crate::preset::Preset;
 use crate::preset::spec::{DateStyle, Footer, Special};
 use crate::record::{Batch, FingerprintHasher};
-use crate::reject::Reject;
-use crate::table::Row;
+use crate::reject::{Code, Reject};
+use crate::table::{Fault, Row};
 use evidence::{Doubt, DoubtKind, Groups, LookOver};
 use plan::{Cells, Plan, Read, RecordPlan};
 
@@ -434,9 +434,24 @@ impl Reading {
         for &column in &self.plan.nameless {
             self.tally.nameless += u64::from(!notation::text::is_blank(row.cell(column)));
         }
-        match self.is_flat() {
+        let from = rejects.len();
+        let counts = match self.is_flat() {
             true => self.map_flat(&row, batch, rejects),
             false => self.map_grouped(&row, lookup, batch, rejects),
+        };
+        self.keep_secrets(&mut rejects[from..]);
+        counts
+    }
+
+    /// Secrets are blank in what is written of a row: it would be stored without them anyway
+    /// (FORMATS-SHOPS.md, R16).
+    fn keep_secrets(&self, rejects: &mut [Reject]) {
+        for reject in rejects {
+            for &column in &self.plan.secret {
+                if let Some(cell) = reject.cells.get_mut(column) {
+                    cell.clear();
+                }
+            }
         }
     }
 
@@ -447,7 +462,10 @@ impl Reading {
         batch: &mut Batch,
         rejects: &mut Vec<Reject>,
     ) -> Option<Counts> {
-        self.finish_groups(lookup, batch, rejects)
+        let from = rejects.len();
+        let counts = self.finish_groups(lookup, batch, rejects);
+        self.keep_secrets(&mut rejects[from..]);
+        counts
     }
 }
 
@@ -471,7 +489,11 @@ fn settle_read(read: &mut Read, settled: evidence::Settled) {
 
 impl Evidence {
     pub fn observe(&mut self, row: Row<'_>) {
-        self.0.observe(&row, row.fault().is_none());
+        // One bad cell leaves the others in their places: what they say of their columns counts.
+        let in_place = |fault: &Fault| {
+            fault.column.is_some() && matches!(fault.code, Code::Encoding | Code::TooLong)
+        };
+        self.0.observe(&row, row.fault().is_none_or(in_place));
     }
 }
 

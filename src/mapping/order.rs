@@ -21,6 +21,21 @@ struct LineItem {
     code: Option<String>,
     /// What was paid for it, discounts off.
     net: Option<i64>,
+    /// What part of the amount was left out, in thousandths of a hundredth; for lines without `net`.
+    percent: Option<i64>,
+}
+
+impl LineItem {
+    /// What was paid, as the line says it or by its discount's part.
+    fn paid(&self) -> Result<Option<i64>, ()> {
+        let (None, Some(percent)) = (self.net, self.percent) else {
+            return Ok(self.net);
+        };
+        let amount = self.item.amount.unwrap_or(0);
+        let off = i128::from(amount) * i128::from(percent);
+        let off = rounded(off, 100 * 1000).ok_or(())?;
+        amount.checked_sub(off).map(Some).ok_or(())
+    }
 }
 
 /// Adds to an order's content its items, sums and the customer's key; and to `out` what it says of
@@ -196,7 +211,7 @@ fn put_sums(items: &ItemsPlan, lines: &[LineItem], content: &mut Content) -> Res
     for line in lines {
         let of_line = line.item.amount.unwrap_or(0);
         amount = amount.checked_add(of_line).ok_or(())?;
-        if let Some(net) = line.net {
+        if let Some(net) = line.paid()? {
             discount = discount
                 .checked_add(of_line)
                 .ok_or(())?
@@ -231,37 +246,58 @@ fn items_of_row(
         }
         Ok(())
     };
+    // Places that are told beside each other tell the same items: the first one that does counts.
+    let mut told = false;
     for place in &items.cells {
+        if told {
+            break;
+        }
         match place {
             ItemCellsPlan::Rows => take(row)?,
             ItemCellsPlan::Packed {
                 columns,
+                headers,
                 between,
                 fields,
                 pair,
                 names,
             } => {
-                for &column in columns {
+                for (&column, header) in columns.iter().zip(headers) {
+                    // Whatever is at fault in the cell, the file knows it by this one.
+                    let of_cell = |refused: Refused| Refused::new(Some(header), refused.wrong);
                     let cell = row.cell(column);
                     let parts = match between {
                         Some(between) => unpack_items(cell, between, fields, pair),
                         None => vec![cell],
                     };
                     for part in parts.into_iter().filter(|part| !text::is_blank(part)) {
+                        told = true;
                         let values = unpack(part, fields, pair, names);
                         if values.iter().all(|value| text::is_blank(value)) {
-                            return Err(no_item(items, fields, pair));
+                            return Err(Refused::new(Some(header), no_item(fields, pair)));
                         }
-                        take(&values)?;
+                        take(&values).map_err(of_cell)?;
                     }
                 }
             }
-            ItemCellsPlan::Numbered(of_items) => {
+            ItemCellsPlan::Numbered {
+                items: of_items,
+                names,
+            } => {
                 for columns in of_items {
-                    let cells = columns
-                        .iter()
-                        .map(|column| column.map_or("", |c| row.cell(c)));
-                    take(&cells.map(str::to_owned).collect::<Vec<String>>())?;
+                    let cell = |column: &Option<(usize, String)>| match column {
+                        Some((column, _)) => row.cell(*column).to_owned(),
+                        None => String::new(),
+                    };
+                    let cells: Vec<String> = columns.iter().map(cell).collect();
+                    told |= cells.iter().any(|cell| !text::is_blank(cell));
+                    take(&cells).map_err(|refused| {
+                        let at = names
+                            .iter()
+                            .position(|n| refused.column.as_ref() == Some(n));
+                        let header = at.and_then(|at| columns[at].as_ref());
+                        Refused::new(header.map(|(_, header)| header.as_str()), refused.wrong)
+                    })?;
                 }
             }
         }
@@ -270,14 +306,10 @@ fn items_of_row(
 }
 
 /// A cell of items in which none can be read.
-fn no_item(items: &ItemsPlan, fields: &str, pair: &str) -> Refused {
-    let header = items
-        .fields
-        .iter()
-        .find_map(|field| field.header.as_deref());
+fn no_item(fields: &str, pair: &str) -> Wrong {
     let reason =
         format!("no item can be read in this; it is written as name{pair}…{fields}quantity{pair}…");
-    Refused::new(header, Wrong::new(Code::Encoding, reason))
+    Wrong::new(Code::Encoding, reason)
 }
 
 /// `name:Lamp|quantity:1;name:Nut; bolt|quantity:2` → its two items. All begin with the same name: a
@@ -349,11 +381,11 @@ fn line_item<C: Cells + ?Sized>(
 ) -> Result<Option<LineItem>, Refused> {
     let mut line = LineItem::default();
     let mut thousandths: Option<i64> = None;
-    let mut quantity_header = None;
+    let mut quantity_field: Option<&FieldPlan> = None;
     let mut any = false;
     for field in &items.fields {
         let mut json = String::new();
-        let refuse = |wrong| Refused::new(field.header.as_deref(), wrong);
+        let refuse = |wrong| field.refused(wrong, row, &plan.common);
         if field.put(row, &plan.common, &mut json).map_err(refuse)? != Put::Value {
             continue;
         }
@@ -373,12 +405,18 @@ fn line_item<C: Cells + ?Sized>(
             "quantity" => {
                 let exact = number::thousandths(&json, Some(DecimalSign::Point));
                 thousandths = Some(exact.map_err(refuse)?);
-                quantity_header = field.header.as_deref();
+                quantity_field = Some(field);
             }
-            "price" => item.price = Some(amount(&json, field, plan, true)?),
-            "amount" => item.amount = Some(amount(&json, field, plan, false)?),
-            "discount_amount" => item.discount_amount = Some(amount(&json, field, plan, false)?),
-            "net" => line.net = Some(amount(&json, field, plan, false)?),
+            "price" => item.price = Some(amount(&json, plan, true).map_err(refuse)?),
+            "amount" => item.amount = Some(amount(&json, plan, false).map_err(refuse)?),
+            "discount_amount" => {
+                item.discount_amount = Some(amount(&json, plan, false).map_err(refuse)?);
+            }
+            "net" => line.net = Some(amount(&json, plan, false).map_err(refuse)?),
+            "discount_percent" => {
+                let exact = number::thousandths(&json, Some(DecimalSign::Point));
+                line.percent = Some(exact.map_err(refuse)?);
+            }
             name => {
                 if let Some(key) = name.strip_prefix("metadata.") {
                     let value = serde_json::from_str(&json).map_err(|_| refuse(overflow()))?;
@@ -390,7 +428,10 @@ fn line_item<C: Cells + ?Sized>(
     if !any {
         return Ok(None);
     }
-    let refuse = |wrong| Refused::new(quantity_header, wrong);
+    let refuse = |wrong| match quantity_field {
+        Some(field) => field.refused(wrong, row, &plan.common),
+        None => Refused::new(None, wrong),
+    };
     if !put_quantity(&mut line.item, thousandths, plan.strict).map_err(refuse)? {
         return Ok(None);
     }
@@ -402,12 +443,10 @@ fn text_of(json: &str) -> String {
     serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned())
 }
 
-fn amount(json: &str, field: &FieldPlan, plan: &Plan, price: bool) -> Result<i64, Refused> {
-    let refuse = |wrong| Refused::new(field.header.as_deref(), wrong);
-    let cents: i64 = json.parse().map_err(|_| refuse(overflow()))?;
+fn amount(json: &str, plan: &Plan, price: bool) -> Result<i64, Wrong> {
+    let cents: i64 = json.parse().map_err(|_| overflow())?;
     if price && cents < 0 && !plan.strict {
-        let wrong = Wrong::new(Code::Number, "a price below zero");
-        return Err(refuse(wrong));
+        return Err(Wrong::new(Code::Number, "a price below zero"));
     }
     Ok(cents)
 }
@@ -513,7 +552,7 @@ fn made_customer(
         let mut json = String::new();
         let put = field
             .put(&head, &plan.common, &mut json)
-            .map_err(|wrong| Refused::new(field.header.as_deref(), wrong))?;
+            .map_err(|wrong| field.refused(wrong, &head, &plan.common))?;
         Ok((put == Put::Value).then_some(json))
     };
     let id = customer.id.as_ref().map(read).transpose()?.flatten();

@@ -49,6 +49,8 @@ pub(super) struct Plan {
     pub uses_today: bool,
     /// Columns without a header: nobody knows what their cells are.
     pub nameless: Vec<usize>,
+    /// Columns of passwords and the like that nothing maps: they stand in no rejects file either.
+    pub secret: Vec<usize>,
 }
 
 /// Where `special` finds what it needs.
@@ -156,6 +158,8 @@ pub(super) struct FieldPlan {
     pub name: String,
     /// The file's own header, for rejects.
     pub header: Option<String>,
+    /// Those of all columns that it looks at, where they are several.
+    pub headers: Vec<(usize, String)>,
     pub source: Source,
     pub prep: Option<Box<Prep>>,
     pub read: Read,
@@ -306,14 +310,20 @@ pub(super) enum ItemCellsPlan {
     Rows,
     Packed {
         columns: Vec<usize>,
+        /// Of these columns, for rejects.
+        headers: Vec<String>,
         between: Option<String>,
         fields: String,
         pair: String,
         /// What the fields' sources count in.
         names: Vec<String>,
     },
-    /// For each item the columns, in the order of the names that the fields' sources count in.
-    Numbered(Vec<Vec<Option<usize>>>),
+    /// For each item the columns with their headers, in the order of the names that the fields'
+    /// sources count in.
+    Numbered {
+        items: Vec<Vec<Option<(usize, String)>>>,
+        names: Vec<String>,
+    },
 }
 
 /// Where a text comes from.
@@ -363,13 +373,11 @@ impl DayPlan {
             return Ok(None);
         }
         date::day(cell, &self.rule).map_err(|wrong| {
-            Unclear::Day(Wrong {
-                reason: format!(
-                    "`{}`, which says when this counts: {}",
-                    self.header, wrong.reason
-                ),
-                ..wrong
-            })
+            let reason = format!(
+                "`{}`, which says when this counts: {}",
+                self.header, wrong.reason
+            );
+            Unclear::Day(Wrong { reason, ..wrong }.at(self.column))
         })
     }
 }
@@ -452,6 +460,47 @@ impl Source {
                 }
             }
         })
+    }
+
+    /// The column that its text comes from; of several joined the first.
+    pub fn told_by<C: Cells + ?Sized>(&self, row: &C, common: &Common) -> Option<usize> {
+        let tells = |source: &Source| {
+            let text = source.text(row, common, false);
+            // What cannot be read is what is asked for.
+            text.map_or(true, |text| {
+                !text::is_blank(&text) && !common.is_mask(&text)
+            })
+        };
+        match self {
+            Source::Nothing | Source::Value(_) | Source::Cases(..) => None,
+            Source::Cell(column) => Some(*column),
+            Source::Same(columns) => {
+                let filled = |column: &&usize| !text::is_blank(common.cell(row, **column, true));
+                columns.iter().find(filled).or(columns.first()).copied()
+            }
+            Source::First(sources) | Source::Join(sources, _) => {
+                let source = sources.iter().find(|source| tells(source));
+                source.or(sources.first())?.told_by(row, common)
+            }
+            Source::Only(source, _) | Source::Between(source, ..) | Source::Path(source, _) => {
+                source.told_by(row, common)
+            }
+        }
+    }
+
+    /// The columns of the days that it hangs on.
+    pub fn day_columns(&self) -> Vec<usize> {
+        match self {
+            Source::Between(source, from, to) => {
+                let days = from.iter().chain(to).map(|day| day.column);
+                source.day_columns().into_iter().chain(days).collect()
+            }
+            Source::First(sources) | Source::Join(sources, _) => {
+                sources.iter().flat_map(Source::day_columns).collect()
+            }
+            Source::Only(source, _) | Source::Path(source, _) => source.day_columns(),
+            _ => Vec::new(),
+        }
     }
 
     /// The days that it hangs on.

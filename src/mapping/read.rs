@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::flat::Refused;
 use super::notation::{Wrong, boolean, date, list, number, text, zone};
 use super::plan::{Cells, Common, FieldPlan, Prep, Read, Unclear};
 use crate::kind::ORDER_STATUSES;
@@ -28,6 +29,29 @@ pub(super) enum Put {
 }
 
 impl FieldPlan {
+    /// The header of the column at fault.
+    pub fn at_fault<C: Cells + ?Sized>(
+        &self,
+        wrong: &Wrong,
+        row: &C,
+        common: &Common,
+    ) -> Option<&str> {
+        let of = |column: usize| {
+            let found = self.headers.iter().find(|(known, _)| *known == column);
+            found.map(|(_, header)| header.as_str())
+        };
+        let column = wrong.column.or_else(|| {
+            let several = !self.headers.is_empty();
+            several.then(|| self.source.told_by(row, common)).flatten()
+        });
+        column.and_then(of).or(self.header.as_deref())
+    }
+
+    /// Why its row is refused.
+    pub fn refused<C: Cells + ?Sized>(&self, wrong: Wrong, row: &C, common: &Common) -> Refused {
+        Refused::new(self.at_fault(&wrong, row, common), wrong)
+    }
+
     /// What the row says, before it is read.
     pub fn said<'a, C: Cells + ?Sized>(
         &'a self,
@@ -107,9 +131,13 @@ impl FieldPlan {
             return Ok(());
         };
         if let (Some(plus), Read::Money(rule)) = (&self.plus, &self.read) {
+            let of_plus = |wrong: Wrong| match plus.told_by(row, common) {
+                Some(column) => wrong.at(column),
+                None => wrong,
+            };
             let text = plus.text(row, common, false).map_err(unclear)?;
             if !text::is_blank(&text) {
-                let more = number::money(&text, *rule)?;
+                let more = number::money(&text, *rule).map_err(of_plus)?;
                 amount = amount.checked_add(more).ok_or_else(overflow)?;
             }
         }
@@ -274,8 +302,10 @@ impl Read {
                 if named.is_empty() {
                     return date::push_datetime(out, text, rule, local);
                 }
-                let zone = zone::named(named)
-                    .ok_or_else(|| Wrong::new(Code::Date, "a time zone that nobody knows"))?;
+                let zone = zone::named(named).ok_or_else(|| {
+                    let wrong = Wrong::new(Code::Date, "a time zone that nobody knows");
+                    named_in.map_or(wrong.clone(), |column| wrong.at(column))
+                })?;
                 return date::push_datetime(out, text, rule, &zone);
             }
             Read::Status => push_status(out, text)?,

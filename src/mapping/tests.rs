@@ -737,11 +737,232 @@ fn items_in_one_cell_are_told_apart_by_how_they_begin() {
         Kind::Orders,
         "order_id,order_number,billing_email,line_items\n\
          1,1,,name:Nut; bolt|product_id:5|quantity:1|total:2;name:A|B|product_id:6|quantity:2|total:4\n\
-         2,2,,id:7|name:X|quantity:1|total:1;id:8|name:Y: z;y|quantity:1|total:1;\n",
+         2,2,,id:7|name:X|product_id:7|quantity:1|subtotal:3|total:1;id:8|name:Y: z;y|sku:Y|quantity:1|total:1;\n",
         &[
             r#"1 amount=600 discount_amount=0 items=[{"source_id":"5","kind":"product","quantity":1,"price":200,"amount":200,"name":"Nut; bolt"},{"source_id":"6","kind":"product","quantity":2,"price":200,"amount":400,"name":"A|B"}] metadata.order_number="1""#,
-            r#"2 amount=200 discount_amount=0 items=[{"source_id":"7","kind":"product","quantity":1,"price":100,"amount":100,"name":"X"},{"source_id":"8","kind":"product","quantity":1,"price":100,"amount":100,"name":"Y: z;y"}] metadata.order_number="2""#,
+            r#"2 amount=400 discount_amount=200 items=[{"source_id":"7","kind":"product","quantity":1,"price":300,"amount":300,"name":"X"},{"source_id":"Y","kind":"sku","quantity":1,"price":100,"amount":100,"name":"Y: z;y"}] metadata.order_number="2""#,
         ],
+    );
+}
+
+#[test]
+fn items_that_a_file_tells_twice_are_taken_once() {
+    let header = "order_id,order_total,line_item_1,Product Item 1 Name,Product Item 1 id,\
+                  Product Item 1 SKU,Product Item 1 Quantity,Product Item 1 Total";
+    let told = "name:Lamp|product_id:13|sku:L-1|quantity:1|total:9";
+    check(
+        Kind::Orders,
+        &format!("{header}\n1,9,{told},Lamp,13,L-1,1,9\n2,9,,Lamp,13,L-1,1,9\n"),
+        &[
+            r#"1 amount=900 discount_amount=0 items=[{"source_id":"13","kind":"product","quantity":1,"price":900,"amount":900,"name":"Lamp"}] metadata.total=9"#,
+            r#"2 amount=900 discount_amount=0 items=[{"source_id":"13","kind":"product","quantity":1,"price":900,"amount":900,"name":"Lamp"}] metadata.total=9"#,
+        ],
+    );
+}
+
+#[test]
+fn a_discount_in_percent_counts_where_no_net_sum_stands() {
+    let header = "Order Reference,Order Lines/Product,Order Lines/Quantity,\
+                  Order Lines/Unit Price,Order Lines/Discount (%)";
+    check(
+        Kind::Orders,
+        &format!("{header}\nS1,Desk,2,10.00,12.5\n,Lamp,1,5.05,10\n"),
+        &[
+            r#"S1 amount=2505 discount_amount=301 items=[{"quantity":2,"price":1000,"amount":2000,"name":"Desk"},{"quantity":1,"price":505,"amount":505,"name":"Lamp"}] metadata.name="S1""#,
+        ],
+    );
+    check(
+        Kind::Orders,
+        &format!("{header},Order Lines/Subtotal\nS1,Desk,2,10.00,12.5,17\n"),
+        &[
+            r#"S1 amount=2000 discount_amount=300 items=[{"quantity":2,"price":1000,"amount":2000,"name":"Desk"}] metadata.name="S1""#,
+        ],
+    );
+    check(
+        Kind::Orders,
+        &format!("{header}\nS1,Desk,2,10.00,much\n"),
+        &["2: number Order Lines/Discount (%)"],
+    );
+}
+
+#[test]
+fn a_fault_in_a_profile_brings_all_its_rows_back_but_a_missing_id_is_one_reject() {
+    let csv = "mpid, scanned_timestamp_ms, identity_value, identity_type\n\
+               1, 1, c1, customer_id\n1, 1, a\u{0}@x.com, email\n1, 1, +1, mobile_number\n\
+               2, 1, b@x.com, email\n2, 1, +2, mobile_number\n";
+    check(
+        Kind::Customers,
+        csv,
+        &[
+            "2: group",
+            "3: encoding identity_value",
+            "4: group",
+            "5: missing_key identity_value",
+        ],
+    );
+}
+
+#[test]
+fn an_address_is_the_physical_or_the_postal_one_never_a_part_of_each() {
+    let header = "Customer Code,Physical Address,Physical Address,Physical City,Physical Country,\
+                  Postal Address,Postal Address,Postal City,Postal Postcode,Postal Country";
+    check(
+        Kind::Customers,
+        &format!(
+            "{header}\nA,1 Rd,,Town,NZ,9 Post,Box 1,Else,999,AU\nB,,,,,9 Post,Box 1,Else,999,AU\n"
+        ),
+        &[
+            r#"A address.city="Town" address.country="NZ" address.line_1="1 Rd""#,
+            r#"B address.city="Else" address.country="AU" address.line_1="9 Post" address.line_2="Box 1" address.postal_code="999""#,
+        ],
+    );
+}
+
+#[test]
+fn a_birthday_without_a_year_is_no_birthdate() {
+    check(
+        Kind::Customers,
+        "Square Customer ID,Email Address,Phone Number,Birthday\n\
+         A,,,0000-04-17\nB,,,04-17\nC,,,1990-04-17\nD,,,1990-02-30\n",
+        &[
+            r#"A metadata.birthday="0000-04-17""#,
+            r#"B metadata.birthday="04-17""#,
+            r#"C birthdate="1990-04-17""#,
+            "5: date Birthday",
+        ],
+    );
+}
+
+#[test]
+fn a_reject_names_the_column_that_was_read_of_several_that_could_be() {
+    let woo = "ID,Type,SKU,Name,Sale price,Regular price,Date sale price starts";
+    check(
+        Kind::Products,
+        &format!("{woo}\n1,simple,a,A,,abc,\n2,simple,b,B,abc,5,\n3,simple,c,C,4,5,2026-02-30\n"),
+        &[
+            "2: number Regular price",
+            "3: number Sale price",
+            "4: date Date sale price starts",
+        ],
+    );
+    check(
+        Kind::Products,
+        "handleId,fieldType,name,price,surcharge,productOptionName1,productOptionDescription1\n\
+         P1,Product,A,20,,Size,S;L\nP1,Variant,,,1,Size,S\nP1,Variant,,,abc,Size,L\n",
+        &["2: group", "3: group", "4: number surcharge"],
+    );
+    let square =
+        "Date,Time,Time Zone,Item,Qty,Gross Sales,Transaction ID,Event Type,Itemization Type";
+    check(
+        Kind::Orders,
+        &format!(
+            "{square}\n2026-13-01,10:00:00,London,x,1,1,T1,Payment,P\n\
+             2026-01-01,10:00:00,Mars,x,1,1,T2,Payment,P\n"
+        ),
+        &["2: date Date", "3: date Time Zone"],
+    );
+    check(
+        Kind::Orders,
+        "Id,OrderNumber,EffectiveDate,StatusCode,Status\n8015e00000AbCdEAAV,1,,,Odd\n",
+        &["2: status Status"],
+    );
+    let good = "name:a|product_id:1|quantity:1|total:1";
+    let bad = "name:a|product_id:1|quantity:x|total:1";
+    check(
+        Kind::Orders,
+        &format!(
+            "order_id,order_total,line_item_1,line_item_2\n1,2,{good},{bad}\n2,2,{good},void\n"
+        ),
+        &["2: number line_item_2", "3: encoding line_item_2"],
+    );
+    let numbered = "Product Item 1 Name,Product Item 1 Quantity,Product Item 1 Total,\
+                    Product Item 2 Name,Product Item 2 Quantity,Product Item 2 Total";
+    check(
+        Kind::Orders,
+        &format!("order_id,order_total,{numbered}\n1,2,a,1,1,b,1,much\n2,2,a,many,1,,,\n"),
+        &[
+            "2: number Product Item 2 Total",
+            "3: number Product Item 1 Quantity",
+        ],
+    );
+}
+
+#[test]
+fn no_password_stands_among_a_rejects_cells_unless_the_folder_maps_it() {
+    let csv = "Customer ID;Titles ID (Mr = 1, Ms = 2, else 0);Password *;Birthday (yyyy-mm-dd)\n\
+               1;1;s3cr3t;1990-02-30\n;1;s3cr3t;\n";
+    let cells = |folder: &Folder| {
+        let types = MetadataTypes::default();
+        let read = read_file(csv.as_bytes(), folder, &types, &Known::default(), 9).unwrap();
+        let rejects = read.rejects.into_iter();
+        rejects.map(|reject| reject.cells).collect::<Vec<_>>()
+    };
+    let plain = cells(&folder(Kind::Customers));
+    assert_eq!(plain, [["1", "1", "", "1990-02-30"], ["", "1", "", ""]]);
+    let own = Folder {
+        columns: vec![("Password *".into(), "metadata.word".into())],
+        ..folder(Kind::Customers)
+    };
+    assert_eq!(cells(&own)[0][2], "s3cr3t");
+}
+
+#[test]
+fn products_without_columns_of_their_skus_are_read_as_products_alone() {
+    check(
+        Kind::Products,
+        "External ID,Name,Sales Price\nt1,Chair,25.50\nt2,Desk,30\n",
+        &[
+            r#"t1 name="Chair" price=2550"#,
+            r#"t2 name="Desk" price=3000"#,
+        ],
+    );
+    check(
+        Kind::Products,
+        "Handle,Name,Sold by weight,Default price\nmug,Mug,N,5.25\n",
+        &[r#"mug name="Mug" price=525"#],
+    );
+    let types = MetadataTypes::default();
+    let skus = read_file(
+        b"External ID,Name,Sales Price\nt1,Chair,25.50\n",
+        &folder(Kind::Skus),
+        &types,
+        &Known::default(),
+        9,
+    );
+    let reason = skus.err().unwrap();
+    assert!(reason.contains("product_variant_ids/id"), "{reason}");
+}
+
+#[test]
+fn a_reports_footer_is_known_also_as_a_spreadsheet_saves_it() {
+    let row = |key: &str| format!("{key},Roe,ACME\n");
+    let (first, second) = (row("0035e00000AbCdE"), row("0035e00000AbCdF"));
+    let csv = format!(
+        "Contact ID,Last Name,Account Name\n{first},,\n{second},,\n\"Grand Totals (2 records)\",,\n,,\nACME,,\n"
+    );
+    let types = MetadataTypes::default();
+    let folder = folder(Kind::Customers);
+    let read = read_file(csv.as_bytes(), &folder, &types, &Known::default(), 2).unwrap();
+    assert_eq!(
+        (read.records.len(), read.rejects.len(), read.skipped),
+        (2, 0, 5),
+        "{:?}",
+        read.rejects
+    );
+}
+
+#[test]
+fn a_row_with_one_bad_cell_still_says_how_its_columns_are_written() {
+    check(
+        Kind::Customers,
+        "source_id,name,birthdate\nC1,A,02/01/2004\nC2,B\u{0},31/12/1992\n",
+        &[r#"C1 birthdate="2004-01-02" name="A""#, "3: encoding name"],
+    );
+    // Of one whose cells don't fit the header nobody knows which column they are of.
+    check(
+        Kind::Customers,
+        "source_id,name,birthdate\nC1,A,02/01/2004\nC2,B,31/12/1992,x\n",
+        &["2: date birthdate", "3: column_count"],
     );
 }
 

@@ -127,6 +127,14 @@ impl Header {
         !self.find_any(names, likeness).is_empty()
     }
 
+    /// Whether a column has this name, or one that fits it where it holds a `*`.
+    pub fn has(&self, name: &str, likeness: Likeness) -> bool {
+        match name.contains('*') {
+            true => !self.matching(name).is_empty(),
+            false => !self.find(name, likeness).is_empty(),
+        }
+    }
+
     /// The columns whose name fits a pattern with one `*`, and what the star stands for.
     pub fn matching(&self, pattern: &str) -> Vec<(usize, String)> {
         let (before, after) = pattern.split_once('*').unwrap_or((pattern, ""));

@@ -873,6 +873,7 @@ const ITEM_TARGETS: &[&str] = &[
     "name",
     "code",
     "net",
+    "discount_percent",
 ];
 
 fn is_item_target(name: &str) -> bool {

@@ -227,6 +227,31 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_hashes_alone_is_refused_with_what_to_export_instead() {
+        let presets = Presets::load(&[]).unwrap();
+        match presets.recognise("auto", Kind::Customers, &header(&["email"]), &[]) {
+            Recognised::Unknown { reason } => assert!(reason.contains("Segment"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A line a header: kind, preset, and the columns of its signature alone.
+    #[test]
+    fn each_format_is_known_by_its_signature_alone() {
+        let presets = Presets::load(&[]).unwrap();
+        for line in include_str!("../../tests/samples/signatures.txt").lines() {
+            let (of, columns) = line.split_once(": ").unwrap();
+            let (kind, name) = of.split_once(' ').unwrap();
+            let kind = Kind::from_name(kind).unwrap();
+            let names = header(&columns.split(';').collect::<Vec<_>>());
+            match presets.recognise("auto", kind, &names, &[]) {
+                Recognised::Taken { preset, .. } => assert_eq!(preset.name, name, "{line}"),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn a_preset_of_a_built_in_ones_name_takes_its_place() {
         let text = "title = \"ours\"\nkind = \"customers\"\nkey = \"Email\"\n";
         let presets = Presets::load(&[("klaviyo.toml".into(), text.into())]).unwrap();

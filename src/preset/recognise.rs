@@ -88,7 +88,14 @@ impl Presets {
                 why_not_next,
             };
         }
-        let nearest = why_not_next.map_or(String::new(), |next| format!(" ({next})"));
+        let nearest = if kind == Kind::Customers && header.len() == 1 {
+            // The older download of Segment's: one id of each user, hashed.
+            " (the file has one column alone; an audience file of hashes, as Segment's single-column \
+             download is, names nobody: export it with a column for each id)"
+                .to_owned()
+        } else {
+            why_not_next.map_or(String::new(), |next| format!(" ({next})"))
+        };
         Recognised::Unknown {
             reason: format!(
                 "no column `source_id`, and no known format of {kind} fits{nearest}; name the key's \
@@ -201,7 +208,7 @@ fn pairs(list: Vec<(usize, &Preset, String)>) -> Vec<(&Preset, String)> {
 
 fn fit(spec: &Spec, header: &Header) -> Fit {
     let signature = &spec.signature;
-    let has = |name: &str| !header.find(name, spec.likeness).is_empty();
+    let has = |name: &str| header.has(name, spec.likeness);
     if signature.all.is_empty() && signature.starts.is_none() {
         return Fit::No("it is taken only by name".to_owned());
     }
@@ -284,7 +291,7 @@ fn shape_says_no(spec: &Spec, header: &Header) -> Option<String> {
 /// Columns of the signature that are there.
 fn present(spec: &Spec, header: &Header) -> usize {
     let signature = &spec.signature;
-    let has = |name: &String| !header.find(name, spec.likeness).is_empty();
+    let has = |name: &String| header.has(name, spec.likeness);
     signature
         .all
         .iter()

@@ -145,12 +145,15 @@ fn trial(shop: &Shop, seed: u64, ends: u64, end_by_force: impl Fn(Running)) {
     shop.standin.post("/_standin/faults", &weather(false));
     producer.drop_file(shop);
     let daemon = shop.daemon();
-    // What is said to be pending counts once the file is stored, and not before it was seen.
-    wait("the last file is moved away", || {
-        let (kind, name, _) = producer.dropped.last()?;
-        let archived = shop.listing(&shop.path(kind).join("archive"));
-        let archived = archived.iter().any(|n| n.ends_with(&format!("Z-{name}")));
-        archived.then_some(())
+    // What is said to be pending counts once the files are stored, and not before they were seen.
+    wait("all files are moved away", || {
+        let is_away = |kind: &str, name: &str| {
+            let archived = shop.listing(&shop.path(kind).join("archive"));
+            archived.iter().any(|n| n.ends_with(&format!("Z-{name}")))
+        };
+        let mut dropped = producer.dropped.iter();
+        let all = dropped.all(|(kind, name, _)| is_away(kind, name));
+        all.then_some(())
     });
     shop.wait_delivered();
     check_promises(seed, shop, &producer);

@@ -2,6 +2,7 @@
 //! how it ends.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::symlink;
 use std::process::Output;
 
@@ -414,6 +415,20 @@ fn what_is_taken_in_by_kind_is_no_folders_business() {
         (&files[1]["folder"], &files[1]["state"]),
         (&"(by hand)".into(), &"stored".into())
     );
+}
+
+#[test]
+fn a_file_can_be_taken_in_by_hand_before_anything_else_was_done() {
+    let shop = Shop::new();
+    shop.configure("", "");
+    fs::remove_dir_all(shop.path("state")).unwrap();
+    let file = shop.path("first.csv");
+    fs::write(&file, "source_id,name\n1,Ann\n").unwrap();
+    let file = file.to_str().unwrap();
+    ends(&shop.run(&["import", file, "--kind", "customers"]), 0);
+    assert_eq!(shop.json(&["files"])[0]["new"], 1);
+    let mode = fs::metadata(shop.path("state")).unwrap().permissions();
+    assert_eq!(mode.mode() & 0o777, 0o700);
 }
 
 #[test]

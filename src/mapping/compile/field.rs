@@ -65,9 +65,14 @@ impl Compiler<'_> {
             .plus
             .as_ref()
             .map(|from| self.source(from, target, false));
+        let mut looked_at = source.columns();
+        looked_at.extend(source.day_columns());
+        looked_at.extend(zone_column);
+        looked_at.extend(plus.iter().flat_map(Source::columns));
         Ok(FieldPlan {
             name: target.to_owned(),
             header,
+            headers: self.headers_of(looked_at),
             raw: matches!(read, Read::Boolean(_)),
             prep: self.prep(target, field, &read),
             source,

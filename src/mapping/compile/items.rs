@@ -69,6 +69,10 @@ impl Compiler<'_> {
             };
             if !rows {
                 plan.header = items_header(items, &self.header, self.names);
+                let in_cell = |column: usize| (column, virtual_names[column].clone());
+                plan.headers = plan.source.columns().into_iter().map(in_cell).collect();
+            } else {
+                plan.headers = self.headers_of(plan.source.columns());
             }
             fields.push(plan);
         }
@@ -153,6 +157,7 @@ impl Compiler<'_> {
         FieldPlan {
             name: name.to_owned(),
             header,
+            headers: Vec::new(),
             raw: false,
             prep: self.prep(name, field, &read),
             source,
@@ -167,6 +172,20 @@ impl Compiler<'_> {
             positive: field.positive,
             zero_is_blank: field.zero_is_blank,
         }
+    }
+
+    /// A column's header, as it stands.
+    fn name(&self, column: usize) -> String {
+        self.names[column].trim().to_owned()
+    }
+
+    /// With the headers of these columns, if they are several: a reject names the one at fault.
+    pub(super) fn headers_of(&self, columns: Vec<usize>) -> Vec<(usize, String)> {
+        if columns.len() < 2 {
+            return Vec::new();
+        }
+        let with_name = |column| (column, self.name(column));
+        columns.into_iter().map(with_name).collect()
     }
 
     pub(super) fn item_cells(&mut self, cells: &ItemCells, names: &[String]) -> ItemCellsPlan {
@@ -186,6 +205,7 @@ impl Compiler<'_> {
                     self.uses[column].push("items".to_owned());
                 }
                 ItemCellsPlan::Packed {
+                    headers: columns.iter().map(|&c| self.name(c)).collect(),
                     columns,
                     between: between.clone(),
                     fields: fields.clone(),
@@ -196,21 +216,25 @@ impl Compiler<'_> {
             ItemCells::Numbered(pattern) => {
                 let mut rows = Vec::new();
                 for n in 1..=NUMBERED_MAX {
-                    let of_item: Vec<Option<usize>> = names
+                    let of_item: Vec<Option<(usize, String)>> = names
                         .iter()
                         .map(|name| {
                             let full = pattern.replace("{n}", &n.to_string()).replace('*', name);
-                            self.header.find(&full, self.spec.likeness).first().copied()
+                            let found = self.header.find(&full, self.spec.likeness);
+                            found.first().map(|&column| (column, self.name(column)))
                         })
                         .collect();
                     if of_item.iter().any(Option::is_some) {
-                        for &column in of_item.iter().flatten() {
-                            self.uses[column].push("items".to_owned());
+                        for (column, _) in of_item.iter().flatten() {
+                            self.uses[*column].push("items".to_owned());
                         }
                         rows.push(of_item);
                     }
                 }
-                ItemCellsPlan::Numbered(rows)
+                ItemCellsPlan::Numbered {
+                    items: rows,
+                    names: names.to_vec(),
+                }
             }
         }
     }
@@ -220,7 +244,7 @@ pub(super) fn item_type(name: &str, field: &Field) -> Type {
     field.ty.unwrap_or(match name {
         "price" | "amount" | "discount_amount" | "net" => Type::Money,
         // A whole number in the end; `order` knows what becomes of a fraction.
-        "quantity" => Type::Number,
+        "quantity" | "discount_percent" => Type::Number,
         _ => Type::Text,
     })
 }

@@ -19,7 +19,7 @@ use crate::preset::spec::{Footer, Items, Key, Manner, Record, Spec, Special};
 use crate::record::Shape;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use source::{cells, first_name};
+use source::{all_names, cells, first_name};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use unknown::nearest;
@@ -122,6 +122,10 @@ impl Compiler<'_> {
         let main = self.main_record();
         for (i, record) in self.spec.records.iter().enumerate() {
             let own: &[Own] = if i == main { &own } else { &[] };
+            // An export of products without a column of their SKUs is one of products alone.
+            if i != main && self.lacks_key(record) {
+                continue;
+            }
             records.push(self.record(record, own, i == main)?);
         }
         let group = self.spec.group.as_ref().map(|group| {
@@ -156,6 +160,7 @@ impl Compiler<'_> {
             skips_empty: shop || self.spec.footer == Footer::AfterBlankLine,
             strict: self.spec.manner == Manner::Plain,
             one_parent: shop,
+            secret: self.secret_columns(),
             nameless: std::mem::take(&mut self.nameless),
             uses_today: records
                 .iter()
@@ -308,6 +313,13 @@ impl Compiler<'_> {
             items,
             shape,
         })
+    }
+
+    /// Whether none of the columns that would hold its key is there.
+    fn lacks_key(&self, record: &Record) -> bool {
+        let names = all_names(&record.key.from);
+        let is_here = |name: &String| !self.header.find(name, self.spec.likeness).is_empty();
+        !names.is_empty() && !names.iter().any(is_here)
     }
 
     fn key(&mut self, record: &Record, own: &[Own]) -> Result<KeyPlan, String> {

@@ -158,13 +158,15 @@ impl Compiler<'_> {
         Ok(())
     }
 
+    /// Columns that the preset knows to hold secrets, and nothing maps.
+    pub(super) fn secret_columns(&self) -> Vec<usize> {
+        let named = (self.spec.secret.iter()).flat_map(|pattern| self.columns_like(pattern));
+        let unmapped = |column: &usize| self.uses[*column].iter().all(String::is_empty);
+        named.filter(unmapped).collect()
+    }
+
     pub(super) fn columns(&self) -> Vec<ColumnUse> {
-        let secret: Vec<usize> = self
-            .spec
-            .secret
-            .iter()
-            .flat_map(|pattern| self.columns_like(pattern))
-            .collect();
+        let secret = self.secret_columns();
         let moving: Vec<usize> = self
             .spec
             .ignore

@@ -1,5 +1,7 @@
 //! Lists in a cell: JSON, or texts between commas; and JSON in a cell.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::Wrong;
@@ -81,15 +83,66 @@ fn split(cell: &str, between: &str) -> Vec<String> {
 }
 
 /// JSON in a cell, or its form in single quotes (`{'color':'blue'}`; FORMATS.md, Voucherify: import
-/// templates). `None`: neither.
+/// templates). `None`: neither. A number of more digits than a number keeps is a text of them.
 pub fn json(cell: &str) -> Option<Value> {
     let cell = cell.trim();
     if !cell.starts_with(['{', '[']) {
         return None;
     }
-    serde_json::from_str(cell)
-        .ok()
-        .or_else(|| serde_json::from_str(&double_quoted(cell)?).ok())
+    let parse = |json: &str| serde_json::from_str(&all_digits(json)).ok();
+    parse(cell).or_else(|| parse(&double_quoted(cell)?))
+}
+
+/// JSON with the numbers that no number holds to the last digit in quotes: ids of thirty digits.
+fn all_digits(json: &str) -> Cow<'_, str> {
+    let is_long = |run: &[u8]| run.len() >= DIGITS_KEPT;
+    if !json.as_bytes().split(|b| !is_numeral(*b)).any(is_long) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 8);
+    let (mut within, mut escaped) = (false, false);
+    let mut rest = json;
+    while let Some(c) = rest.chars().next() {
+        let length = if within {
+            (within, escaped) = (c != '"' || escaped, c == '\\' && !escaped);
+            c.len_utf8()
+        } else {
+            let end = rest.bytes().position(|b| !is_numeral(b));
+            let numeral = &rest[..end.unwrap_or(rest.len())];
+            within = c == '"';
+            if numeral.len() >= DIGITS_KEPT && !keeps_digits(numeral) {
+                out.push_str(&format!("\"{numeral}\""));
+                rest = &rest[numeral.len()..];
+                continue;
+            }
+            numeral.len().max(c.len_utf8())
+        };
+        out.push_str(&rest[..length]);
+        rest = &rest[length..];
+    }
+    Cow::Owned(out)
+}
+
+/// Any numeral of fewer characters comes back as it went in.
+const DIGITS_KEPT: usize = 16;
+
+fn is_numeral(byte: u8) -> bool {
+    byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E')
+}
+
+/// Whether a number holds all that its text says. What is no number is left to the parser.
+fn keeps_digits(numeral: &str) -> bool {
+    if numeral.parse::<i64>().is_ok() || numeral.parse::<u64>().is_ok() {
+        return true;
+    }
+    let Ok(number) = numeral.parse::<f64>() else {
+        return true;
+    };
+    let plain = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    plain(&number.to_string()) == plain(numeral)
 }
 
 /// A single quote ends a text only before `,`, `:`, `}` or `]`: so `'O'Neill'` is whole.
@@ -191,6 +244,38 @@ mod tests {
         assert_eq!(value["ranking"], 1);
         assert_eq!(json("not json"), None);
         assert_eq!(json("{'a':"), None);
+    }
+
+    #[test]
+    fn no_digit_of_a_number_in_json_is_lost() {
+        for (cell, expected) in [
+            (
+                "[123456789012345678901234]",
+                r#"["123456789012345678901234"]"#,
+            ),
+            (
+                "[-123456789012345678901.5,7]",
+                r#"["-123456789012345678901.5",7]"#,
+            ),
+            ("[0.10000000000000000555]", r#"["0.10000000000000000555"]"#),
+            (
+                "[18446744073709551615,-9223372036854775808]",
+                "[18446744073709551615,-9223372036854775808]",
+            ),
+            ("[1234567890.1234500]", "[1234567890.12345]"),
+            (
+                r#"{"a\":1":"12345678901234567890123","b":[12.5]}"#,
+                r#"{"a\":1":"12345678901234567890123","b":[12.5]}"#,
+            ),
+            (
+                "{'id':12345678901234567890123}",
+                r#"{"id":"12345678901234567890123"}"#,
+            ),
+        ] {
+            assert_eq!(json(cell).unwrap().to_string(), expected, "{cell}");
+        }
+        assert_eq!(json("[1234567890123456e]"), None);
+        assert_eq!(json("[--12345678901234567890]"), None);
     }
 
     #[test]

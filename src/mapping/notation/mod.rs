@@ -17,6 +17,8 @@ use crate::reject::Code;
 pub struct Wrong {
     pub code: Code,
     pub reason: String,
+    /// The column at fault, where it is not the one whose text was read: a zone's, a day's.
+    pub column: Option<usize>,
 }
 
 impl Wrong {
@@ -24,6 +26,15 @@ impl Wrong {
         Wrong {
             code,
             reason: reason.into(),
+            column: None,
+        }
+    }
+
+    /// The same, of another column.
+    pub fn at(self, column: usize) -> Wrong {
+        Wrong {
+            column: Some(column),
+            ..self
         }
     }
 }

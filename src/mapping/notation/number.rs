@@ -4,6 +4,8 @@
 //! settled by what the whole column says, and else the cell is rejected (INTERFACE.md, When a row is
 //! rejected; TRAPS.md 17, 18).
 
+use std::borrow::Cow;
+
 use super::Wrong;
 use crate::config::DecimalSign;
 use crate::reject::Code;
@@ -180,7 +182,7 @@ pub fn hint(text: &str) -> Hint {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return Hint::Neutral;
     }
-    match strip(text, true) {
+    match strip(&without_dashes(text), true) {
         Some((_, core)) => separators(core).map_or(Hint::Neutral, |s| s.hint),
         None => Hint::Neutral,
     }
@@ -210,6 +212,7 @@ pub fn is_scientific(text: &str) -> bool {
 }
 
 fn parse(text: &str, decimal: Option<DecimalSign>, currency: bool) -> Result<Numeral, Wrong> {
+    let text = &*without_dashes(text);
     let (negative, core) = strip(text, currency).ok_or_else(not_a_number)?;
     let found = separators(core).ok_or_else(not_a_number)?;
     let at = match (found.hint, decimal) {
@@ -350,6 +353,25 @@ fn groups_fit(whole: &str) -> bool {
     })
 }
 
+/// `12,-`, `12,--`, `12.– €`: dashes where an amount has no hundredths, as zeros.
+fn without_dashes(text: &str) -> Cow<'_, str> {
+    const DASHES: [char; 3] = ['-', '\u{2013}', '\u{2014}'];
+    let Some(at) = text.find(DASHES) else {
+        return Cow::Borrowed(text);
+    };
+    let (before, rest) = text.split_at(at);
+    let behind = rest.trim_start_matches(DASHES);
+    let digits = before.strip_suffix(['.', ',']);
+    let is_end = behind.chars().next().is_none_or(|c| !c.is_alphanumeric());
+    if digits.is_some_and(|d| d.ends_with(|c: char| c.is_ascii_digit()))
+        && is_end
+        && rest[..rest.len() - behind.len()].chars().count() <= 2
+    {
+        return Cow::Owned(format!("{before}00{behind}"));
+    }
+    Cow::Borrowed(text)
+}
+
 /// Sign and currency off; what is left are digits and what may stand between them.
 fn strip(text: &str, currency: bool) -> Option<(bool, &str)> {
     let mut core = text.trim();
@@ -470,6 +492,10 @@ mod tests {
         check("0.500", None, Some(50));
         check("12.9900", None, Some(1299));
         check("92233720368.07", None, Some(9_223_372_036_807));
+        check("12,-", None, Some(1200));
+        check("1.234,-- €", None, Some(123_400));
+        check("CHF 12.–", None, Some(1200));
+        check("12.-", COMMA, None);
     }
 
     #[test]
@@ -503,6 +529,10 @@ mod tests {
             "0x10",
             "12.345",
             "--5",
+            "12,---",
+            "12,-5",
+            ",-",
+            "12,-x",
             "€5€",
             "١٢",
         ] {

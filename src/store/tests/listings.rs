@@ -122,7 +122,7 @@ fn rejects_stand_with_their_file_and_lose_their_cells_once_written() {
         code: Code::Date,
         reason: "no date".into(),
         cells: vec!["a".into(), "b".into()],
-        record: None,
+        records: Vec::new(),
     };
     let rejects = vec![reject(3, "x"), reject(3, "y"), reject(5, "x")];
     session

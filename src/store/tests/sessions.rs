@@ -235,7 +235,7 @@ fn a_file_read_again_after_a_crash_reports_what_it_did_in_all() {
         code: Code::Number,
         reason: "no number".into(),
         cells: vec!["x".into()],
-        record: None,
+        records: Vec::new(),
     };
     session
         .apply(
