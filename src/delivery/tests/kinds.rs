@@ -156,7 +156,7 @@ async fn an_order_of_a_parked_customer_goes_without_it_and_again_when_it_is_ther
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_of_a_deleted_customer_does_not_name_it() {
+async fn an_order_of_a_deleted_customer_names_it_once_it_is_made_again() {
     let mut world = World::new();
     world.customers(1, "Ann");
     world.sync(60).await;
@@ -173,6 +173,13 @@ async fn an_order_of_a_deleted_customer_does_not_name_it() {
         .json()
         .unwrap();
     assert!(body.get("customer").is_none());
+    world.customers(1, "Ann");
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(
+        world.object("orders", "O1")["customer_id"],
+        world.object("customers", "C1")["id"]
+    );
+    world.judge();
 }
 
 #[tokio::test(start_paused = true)]
