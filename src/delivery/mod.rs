@@ -32,7 +32,7 @@ use crate::plan::{self, Link, Next, OpenJob, Outlook, PROBE_MS_MAX, State};
 use crate::remote::Carrier;
 use crate::store::{Result, Store, flight, meta};
 use crate::verdict::Wanted;
-use crate::wire::{Answer, BODY_BYTES_MAX};
+use crate::wire::{Answer, BODY_BYTES_MAX, Purse};
 
 pub use clock::{Clock, SystemClock};
 pub use wake::{Pulse, Reason, Wake};
@@ -423,8 +423,12 @@ impl Loop {
     }
 
     fn pending(&self) -> Outcome {
+        let no_call = || {
+            let none = self.budget.allowed(Purse::Api) == Some(0);
+            none.then(|| "the share of the rate limit allows no call".to_owned())
+        };
         Outcome::Pending {
-            reason: self.link.reason().map(str::to_owned),
+            reason: self.link.reason().map(str::to_owned).or_else(no_call),
         }
     }
 
