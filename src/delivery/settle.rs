@@ -13,11 +13,14 @@ use crate::plan::{Link, State, backoff_ms};
 use crate::store::Result;
 use crate::store::flight::{self, Carried, Doubt, Ended, Fate, ItemFate, JobRow, WORKED_OFF_MS};
 use crate::verdict::{self, ItemOutcome, JobNews, LinkNews, Outcome, Refusal};
-use crate::wire::{Answer, BODY_BYTES_MAX, Job, Purse, metadata_types};
+use crate::wire::{Answer, BODY_BYTES_MAX, Job, JobState, Purse, metadata_types};
 
 /// The first question for a job comes after so long; then it doubles.
 const POLL_MS: i64 = 500;
 const POLL_MS_MAX: i64 = 60_000;
+
+/// So young, a job that the remote does not know may only not be known everywhere there yet.
+const JOB_YOUNG_MS: i64 = 15_000;
 
 /// What the project allows in metadata is asked daily; sooner after a question in vain.
 pub(super) const SCHEMAS_MS: i64 = 86_400_000;
@@ -311,6 +314,11 @@ impl Loop {
         answer: &Answer,
     ) -> Result<()> {
         let (news, link) = verdict::of_job(answer, self.now());
+        let is_young = self.now() - job.since < JOB_YOUNG_MS;
+        let news = match news {
+            JobNews::Lost if is_young => JobNews::Silent,
+            news => news,
+        };
         let word = match &news {
             JobNews::Open { .. } => "open",
             JobNews::Ended(_) => "ended",
@@ -388,8 +396,12 @@ impl Loop {
                 .acknowledged
                 .fetch_add(done, Ordering::Relaxed);
         }
-        let attempts = flight::attempts(&self.reader, job.flight)?;
-        let again = self.backoff(attempts);
+        let failed = ended.state == JobState::Failed;
+        // Halves of what was worked off go at once: only which record it was is to be found out.
+        let again = match failed {
+            true => self.backoff(flight::attempts(&self.reader, job.flight)?),
+            false => 0,
+        };
         let (flight, kind, status) = (job.flight, job.kind, ended.status.clone());
         self.store.write(move |c| {
             let now = after.now;
@@ -399,7 +411,10 @@ impl Loop {
             match rest {
                 Some(fate) => flight::conclude(c, flight, &fate, now)?,
                 // The report does not prove it: again, in smaller bodies.
-                None => flight::split(c, flight, "unproven", again, Doubt::Unproven, now)?,
+                None => {
+                    let doubt = Doubt::Unproven { failed };
+                    flight::split(c, flight, "unproven", again, doubt, now)?;
+                }
             }
             flight::unknown_over(c, Some((kind, flight)), now)
         })

@@ -290,6 +290,40 @@ async fn history_goes_by_import_two_thousand_a_call_and_one_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_one_of_an_import_that_no_report_names_is_found_and_parked_within_minutes() {
+    let mut world = World::new();
+    world.faults(r#"{"jobs":{"null_ids":true},"refuse":[{"source_id":"O777"}]}"#);
+    orders_of_history(&mut world, 2_000);
+    let begun = world.clock.steady();
+    assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+    let parked = world.parked();
+    assert_eq!(parked.len(), 1);
+    assert_eq!(parked[0].0, "O777");
+    assert_eq!(world.remote.lock().unwrap().count("orders"), 1_999);
+    // Eleven times a body is halved, without a wait; then three more tries with growing ones.
+    let took_s = (world.clock.steady() - begun) / 1_000;
+    assert!(took_s < 150, "{took_s} s");
+    world.judge();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_not_known_everywhere_yet_is_asked_for_again() {
+    let mut world = World::new();
+    let unknown = r#"{"code":404,"key":"not_found","message":"Resource not found"}"#;
+    world.faults(&format!(
+        r#"{{"faults":[{{"match":"GET /v1/async-actions/*","count":3,"status":404,"body":{unknown}}}]}}"#
+    ));
+    world.customers(50, "Ann");
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.writes(), ["POST /v1/customers/bulk/async"]);
+    // One that stays unknown is lost: its records go again.
+    world.faults(r#"{"jobs":{"forget":1}}"#);
+    world.customers(50, "Bob");
+    world.sync(120).await;
+    assert!(world.writes().len() > 2, "{:?}", world.writes());
+}
+
+#[tokio::test(start_paused = true)]
 async fn consents_follow_their_customer_and_are_parked_alone() {
     let mut world = World::new();
     let fields = vec![("name", text("Ann")), ("consent.news", "true".to_owned())];
