@@ -143,8 +143,9 @@ enum Cargo {
         flight: i64,
         wanted: Wanted,
         attempts: u32,
-        /// A SKU's product, if the store takes it for acknowledged.
-        product_there: Option<String>,
+        /// A SKU's product, if the store takes it for acknowledged, and how often the remote did not
+        /// know it.
+        product_there: Option<(String, u32)>,
     },
     Body {
         kind: Kind,

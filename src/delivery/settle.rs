@@ -71,13 +71,15 @@ impl Loop {
                     &verdict.link,
                     Some(Purse::Api),
                 );
-                let fate = self.fate(verdict.outcome, attempts, left, product_there.is_some());
+                let vanished = matches!(verdict.outcome, Outcome::ProductMissing(_));
+                let odd = product_there.as_ref().map(|(_, odd)| *odd);
+                let fate = self.fate(verdict.outcome, attempts, left, odd);
                 self.count(&fate);
                 self.store.write(move |c| {
                     after.store(c)?;
                     // The store took it for acknowledged, and the remote does not know it.
-                    if let (Fate::Blocked, Some(product)) = (&fate, &product_there)
-                        && after.ended.status == Some(404)
+                    if let (true, Fate::Again { .. }, Some((product, _))) =
+                        (vanished, &fate, &product_there)
                     {
                         flight::product_missing(c, product, after.now)?;
                     }
@@ -163,7 +165,8 @@ impl Loop {
         self.now() + backoff_ms(attempts, random)
     }
 
-    fn fate(&mut self, outcome: Outcome, attempts: u32, left: i64, product_there: bool) -> Fate {
+    /// `odd`: of a SKU whose product is acknowledged, how often the remote did not know that already.
+    fn fate(&mut self, outcome: Outcome, attempts: u32, left: i64, odd: Option<u32>) -> Fate {
         #[cfg(test)]
         if crate::plant::is(crate::plant::Plant::UnknownAcknowledged)
             && matches!(outcome, Outcome::Unknown { .. })
@@ -186,11 +189,19 @@ impl Loop {
             },
             Outcome::Blocked | Outcome::Accepted { .. } => Fate::Blocked,
             Outcome::Missing => Fate::Missing,
-            Outcome::ProductMissing(_) if product_there => Fate::Blocked,
-            Outcome::ProductMissing(refusal) => Fate::ProductUnknown(Refusal {
-                code: "product_unknown".into(),
-                ..refusal
-            }),
+            Outcome::ProductMissing(refusal) => match odd {
+                // First at once, behind its product that goes again.
+                Some(odd) if odd < ODD_MAX => Fate::Again {
+                    code: refusal.code,
+                    next_try: if odd > 0 { self.backoff(odd + 3) } else { 0 },
+                    odd: true,
+                    undone: true,
+                },
+                _ => Fate::ProductUnknown(Refusal {
+                    code: "product_unknown".into(),
+                    ..refusal
+                }),
+            },
         }
     }
 
@@ -260,7 +271,7 @@ impl Loop {
                     quiet: left + self.settings.quiet_ms(),
                 },
             },
-            outcome => End::Fate(self.fate(outcome, attempts, left, false)),
+            outcome => End::Fate(self.fate(outcome, attempts, left, None)),
         };
         if let End::Fate(fate) = &end {
             self.count(fate);

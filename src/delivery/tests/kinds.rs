@@ -134,6 +134,28 @@ async fn a_product_that_vanished_at_the_remote_comes_back_with_its_skus() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_remote_that_never_knows_a_skus_product_is_not_asked_without_end() {
+    let mut world = World::new();
+    let unknown = r#"{"code":404,"key":"not_found","message":"Resource not found"}"#;
+    world.faults(&format!(
+        r#"{{"faults":[{{"match":"POST /v1/products/P1/skus","always":true,"status":404,"body":{unknown}}}]}}"#
+    ));
+    product(&mut world, "P1", "Tea");
+    sku(&mut world, "S1", "P1", "One");
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    assert_eq!(
+        world.parked(),
+        [("S1".to_owned(), "product_unknown".to_owned())]
+    );
+    // Each time the product goes before it.
+    assert_eq!(world.writes().len(), 8, "{:?}", world.writes());
+    world.faults("{}");
+    product(&mut world, "P1", "Tea, anew");
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    assert_eq!(world.object("skus", "S1")["sku"], "One");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_order_of_a_parked_customer_goes_without_it_and_again_when_it_is_there() {
     let mut world = World::new();
     world.faults(r#"{"refuse":[{"source_id":"C1"}]}"#);
