@@ -25,7 +25,7 @@ use crate::store::Connection;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::budget::{Budget, Part};
+use crate::budget::{Budget, Part, Room};
 use crate::config::{Api, Folder};
 use crate::kind::Kind;
 use crate::plan::{self, Link, Next, OpenJob, Outlook, PROBE_MS_MAX, State};
@@ -424,12 +424,18 @@ impl Loop {
     }
 
     fn pending(&self) -> Outcome {
-        let no_call = || {
-            let none = self.budget.allowed(Purse::Api) == Some(0);
-            none.then(|| "the share of the rate limit allows no call".to_owned())
+        let budget = || match (
+            self.budget.allowed(Purse::Api),
+            self.budget.room(Purse::Api, self.now()),
+        ) {
+            (Some(0), _) => Some("the share of the rate limit allows no call".to_owned()),
+            (_, Room::At(_)) => {
+                Some("this host's part of the rate limit is used up for now".to_owned())
+            }
+            _ => None,
         };
         Outcome::Pending {
-            reason: self.link.reason().map(str::to_owned).or_else(no_call),
+            reason: self.link.reason().map(str::to_owned).or_else(budget),
         }
     }
 
