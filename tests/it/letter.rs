@@ -490,6 +490,22 @@ fn sync_says_what_to_type_where_credentials_are_missing() {
 }
 
 #[test]
+fn a_refusal_leaves_what_is_being_taken_in_the_time_to_get_there() {
+    let shop = Shop::new();
+    crate::shop::secret_file(&shop.path("app-token"), "wrong");
+    // It takes longer than the remote's refusal, and less than that time.
+    let rows: String = (0..3_000).map(|n| format!("{n},Ann\n")).collect();
+    shop.drop_in("customers", "a.csv", &format!("source_id,name\n{rows}"));
+    let synced = shop.run(&["sync"]);
+    ends(&synced, 77);
+    assert!(
+        out(&synced).contains("3,000 records are pending"),
+        "{}",
+        out(&synced)
+    );
+}
+
+#[test]
 fn an_import_that_was_held_is_taken_in_by_accept() {
     let shop = Shop::new();
     shop.drop_in(
