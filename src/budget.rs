@@ -591,7 +591,8 @@ impl Room {
 impl Account {
     /// The last thing heard was a 429, and its wait is over.
     fn is_to_ask(&self, now: i64) -> bool {
-        let over = |wait: Wait| wait.until() > self.seen && wait.until() <= now;
+        // Its own headers were seen with it: a wait that names no time later than that is over at once.
+        let over = |wait: Wait| wait.until() >= self.seen && wait.until() <= now;
         self.wait.is_some_and(over)
     }
 

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -192,6 +192,9 @@ impl Http {
         if let Some(body) = call.body {
             let media = HeaderValue::from_static(call.endpoint.media());
             request = request.header(CONTENT_TYPE, media).body(body);
+        } else if matches!(call.endpoint.method(), Method::Post | Method::Put) {
+            // What takes a body says so where there is none: proxies answer 411 to less.
+            request = request.header(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         match request.send().await {
             Ok(response) => {

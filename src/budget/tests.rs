@@ -83,6 +83,20 @@ fn after_the_wait_of_a_429_one_call_asks_what_remains() {
 }
 
 #[test]
+fn a_429_whose_time_is_past_already_is_asked_about_at_once() {
+    for period in [Period::Auto, Period::Minute, Period::Hour] {
+        let mut budget = fresh(period);
+        budget.spend(1, Purse::Api, 0);
+        budget.answered(1, Purse::Api, Some(&told(100, 99)), 10);
+        budget.spend(2, Purse::Api, 20);
+        budget.answered(2, Purse::Api, Some(&told(100, 98)), 30);
+        budget.limited(Some(Purse::Api), Some(0), 30);
+        assert_eq!(budget.room(Purse::Api, 30), Room::Now(1));
+        assert_eq!(budget.room(Purse::Api, 40), Room::Now(1));
+    }
+}
+
+#[test]
 fn a_429_without_headers_stops_all_for_longer_each_time() {
     let mut budget = fresh(Period::Minute);
     let mut now = 0;

@@ -12,6 +12,19 @@ pub fn run(args: &FileId, shell: &mut Shell<'_>) -> Result<Status, Failure> {
             args.id
         )));
     }
+    if store.file(args.id)?.is_some_and(|file| file.by_hand) {
+        let taken = super::import::again(args.id, config, &store, shell)?;
+        return match taken {
+            Some(status) => Ok(status),
+            None => {
+                shell.say(&format!(
+                    "file {} is taken in when the same file is imported again",
+                    args.id
+                ))?;
+                Ok(Status::Done)
+            }
+        };
+    }
     wake(&config);
     shell.say(&format!("file {} will be taken in", args.id))?;
     Ok(Status::Done)

@@ -20,8 +20,12 @@ pub fn run(args: &Audit, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     }
     let store = open_for_writing(&config)?;
     let kinds = args.kind.map_or(Kind::ALL.to_vec(), |kind| vec![kind]);
-    let audited = audit::audit(&config, &store, &kinds).map_err(failure)?;
+    let (audited, unusable) = audit::audit(&config, &store, &kinds).map_err(failure)?;
     list(args, &audited, shell)?;
+    for (kind, why) in &unusable {
+        let why = why.lines().next().unwrap_or_default();
+        shell.note(&format!("{kind}: not compared: {why}"));
+    }
     for (kind, counts) in &audited.counts {
         shell.note(&summary(*kind, counts, args.unknown));
     }
@@ -75,8 +79,8 @@ fn list(args: &Audit, audited: &Audited, shell: &mut Shell<'_>) -> Result<(), Fa
             finding.key.into(),
             finding.drift.name().into(),
             finding.field.into(),
-            finding.local.map_or(Cell::Null, local),
-            finding.remote.into(),
+            finding.local.clone().map_or(Cell::Null, local),
+            remote(finding.local.as_deref(), finding.remote),
         ]);
         written.is_ok()
     })?;
@@ -88,6 +92,17 @@ fn local(json: String) -> Cell {
     match serde_json::from_str::<String>(&json) {
         Ok(text) => Cell::Text(text),
         Err(_) => Cell::Json(json),
+    }
+}
+
+/// An export is a CSV: a whole number beside a number is one.
+fn remote(local: Option<&str>, cell: Option<String>) -> Cell {
+    let is_number = |text: &str| serde_json::from_str::<serde_json::Number>(text).is_ok();
+    match cell {
+        Some(cell) if local.is_some_and(is_number) && cell.parse::<i64>().is_ok() => {
+            Cell::Json(cell)
+        }
+        cell => cell.into(),
     }
 }
 

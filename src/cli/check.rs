@@ -7,13 +7,14 @@ mod eyes;
 mod file_system;
 mod folder;
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{io, iter};
 
 use rustix::fs::Access;
 
 use super::args::Check;
 use super::{Failure, Shell, Status};
+use crate::budget::Part;
 use crate::config::credentials::{self, Absent, Origin, Surroundings};
 use crate::config::keys::Section;
 use crate::config::problem::{nearest, visible};
@@ -22,9 +23,13 @@ use crate::daemon;
 use crate::daemon::online::{self, Reach};
 use crate::daemon::parts;
 use crate::kind::Kind;
+use crate::status::words::count;
 use crate::store::{self, Store};
 use eyes::Eyes;
 use file_system::Nature;
+
+/// Calls a minute of the largest plan that is sold (API.md, Limits).
+const LARGEST_LIMIT: u64 = 2_000;
 
 /// What a look at one thing finds.
 #[derive(Clone, Debug)]
@@ -53,8 +58,8 @@ pub fn run(args: &Check, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     }
     let mut status = Status::Done;
     if args.online {
-        let (finding, reached) = online(&survey);
-        findings.push(finding);
+        let (found, reached) = online(&survey);
+        findings.extend(found);
         status = reached;
     }
     let (mut errors, mut warnings) = (0, 0);
@@ -90,7 +95,7 @@ pub fn run(args: &Check, shell: &mut Shell<'_>) -> Result<Status, Failure> {
 }
 
 /// One call of the API, with the settings as they are.
-fn online(survey: &Survey) -> (Finding, Status) {
+fn online(survey: &Survey) -> (Vec<Finding>, Status) {
     if survey
         .problems
         .0
@@ -101,16 +106,17 @@ fn online(survey: &Survey) -> (Finding, Status) {
             "the API was not called: the configuration has errors",
             "Correct them first.",
         );
-        return (finding, Status::Done);
+        return (vec![finding], Status::Done);
     }
     let probed = match online::probe(&survey.config, None) {
         Ok(probed) => probed,
         Err(error) => {
             let problem = Problem::error(None, format!("the API was not called: {error}"));
-            return (Finding::Problem(problem), Status::Done);
+            return (vec![Finding::Problem(problem)], Status::Done);
         }
     };
-    match &probed.reach {
+    let told = probed.limit;
+    let (finding, status) = match &probed.reach {
         Reach::Reached => {
             let limit = probed.limit.map_or_else(
                 || "it told no rate limit".to_owned(),
@@ -143,7 +149,11 @@ fn online(survey: &Survey) -> (Finding, Status) {
             ),
             Status::Done,
         ),
-    }
+    };
+    let before = stored_limit(&survey.config.state_dir);
+    let news = told.filter(|told| before != Some(*told));
+    let part = news.map(|limit| share(&survey.config, Some(limit)));
+    (iter::once(finding).chain(part.flatten()).collect(), status)
 }
 
 fn configuration(survey: &Survey) -> Vec<Finding> {
@@ -463,24 +473,28 @@ fn credential_files(config: &Config, eyes: &Eyes) -> Finding {
     Finding::Ok(format!("credentials: {}", Origin::Files))
 }
 
-/// A share that is less than one call in a period would never send anything.
+/// A share that is less than one call in a period would never send anything. `limit`: as told; before
+/// that, what would be no call of the largest plan's is none of any.
 fn share(config: &Config, limit: Option<u64>) -> Option<Finding> {
-    let limit = limit?;
-    let calls = config.api.share / f64::from(config.api.stores) * limit as f64;
-    Some(if calls < 1.0 {
-        Finding::error(
+    let calls = Part::of(&config.api).of_limit(limit.unwrap_or(LARGEST_LIMIT));
+    match (calls, limit) {
+        (0, _) => Some(Finding::error(
             format!(
-                "`api.share` of {} for {} stores allows no call at all of the plan's {limit}",
-                config.api.share, config.api.stores
+                "`api.share` of {} for {} allows no call at all of the plan's {}",
+                config.api.share,
+                count(config.api.stores.into(), "store", "stores"),
+                limit.map_or_else(
+                    || format!("limit: the largest is {LARGEST_LIMIT} calls a minute"),
+                    |limit| format!("{limit}")
+                ),
             ),
-            "Raise `share`, or let fewer hosts run tillsync.",
-        )
-    } else {
-        Finding::Ok(format!(
-            "share: {} of the plan's {limit} calls",
-            calls.floor()
-        ))
-    })
+            "Nothing would ever be sent. Raise `share`, or let fewer hosts run tillsync.",
+        )),
+        (calls, Some(limit)) => Some(Finding::Ok(format!(
+            "share: {calls} of the plan's {limit} calls"
+        ))),
+        (_, None) => None,
+    }
 }
 
 /// Files that the configuration names and that are read later.

@@ -6,15 +6,20 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::args::Forget;
 use super::{Failure, Shell, Status, open_for_writing, wake};
 use crate::config::{Config, why};
 use crate::daemon::online::{self, Erasing};
-use crate::daemon::parts;
+use crate::daemon::{lock, parts};
 use crate::intake::forget::{Whom, erase};
 use crate::kind::Kind;
 use crate::store::{Forgetting, Person, Store};
+
+/// So long the end of open requests is awaited, where a daemon or `sync` brings it about.
+const OPEN_MAX: Duration = Duration::from_secs(120);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Bytes of a file of keys.
 const KEYS_BYTES_MAX: u64 = 64 << 20;
@@ -37,9 +42,27 @@ pub fn run(args: &Forget, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let store = open_for_writing(&config)?;
     let mut done = Done::default();
     let mut whom = Whom::default();
+    let mut open = Vec::new();
     for key in &keys {
-        forget(&config, &store, args.kind, key, &mut whom, &mut done)?;
+        if !forget(&config, &store, args.kind, key, &mut whom, &mut done)? {
+            open.push(key);
+        }
     }
+    if !open.is_empty() && lock::holder(&config.state_dir).is_some() {
+        shell.note("a request that carries them is not answered yet; its end is awaited");
+        let begun = Instant::now();
+        while !open.is_empty() && begun.elapsed() < OPEN_MAX {
+            std::thread::sleep(LOOK_EVERY);
+            let mut still = Vec::new();
+            for key in open {
+                if !forget(&config, &store, args.kind, key, &mut whom, &mut done)? {
+                    still.push(key);
+                }
+            }
+            open = still;
+        }
+    }
+    done.in_air = open.len() as u64;
     files(&config, &store, &whom, &mut done)?;
     let cut = store.cut_off_log().unwrap_or(false);
     wake(&config);
@@ -117,6 +140,7 @@ struct Done {
     left: Vec<String>,
 }
 
+/// `false`: a request that carries it is open; nothing was done.
 fn forget(
     config: &Config,
     store: &Store,
@@ -124,13 +148,9 @@ fn forget(
     key: &str,
     whom: &mut Whom,
     done: &mut Done,
-) -> Result<(), Failure> {
-    let person = match store.begin_forgetting(kind, key)? {
-        Forgetting::InAir => {
-            done.in_air += 1;
-            return Ok(());
-        }
-        Forgetting::Marked(person) => person,
+) -> Result<bool, Failure> {
+    let Forgetting::Marked(person) = store.begin_forgetting(kind, key)? else {
+        return Ok(false);
     };
     whom.keys.push(key.to_owned());
     let is_stored = person.is_some();
@@ -139,7 +159,7 @@ fn forget(
     // A remote that refuses us, or is away, is not asked again for each key.
     if done.credentials.is_some() || done.later > 0 {
         done.later += 1;
-        return Ok(());
+        return Ok(true);
     }
     match online::erase(config, kind, key, &person)? {
         Erasing::Done => {}
@@ -148,12 +168,12 @@ fn forget(
         Erasing::Later { reason } => {
             done.later += 1;
             done.later_reason = Some(reason);
-            return Ok(());
+            return Ok(true);
         }
         Erasing::Credentials { reason } => {
             done.later += 1;
             done.credentials = Some(reason);
-            return Ok(());
+            return Ok(true);
         }
     }
     store.forget(kind, key)?;
@@ -161,7 +181,7 @@ fn forget(
         true => done.erased += 1,
         false => done.unknown += 1,
     }
-    Ok(())
+    Ok(true)
 }
 
 fn files(config: &Config, store: &Store, whom: &Whom, done: &mut Done) -> Result<(), Failure> {

@@ -56,6 +56,8 @@ const FOUND: &[&str] = &["kind", "key"];
 pub fn files(args: Listing, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     list(args, FILES, shell, |c, filter, each| {
         store::files(c, filter, &mut |file| {
+            // Of a file that was taken in, what a person may want to know of how.
+            let noticed = (!file.notices.is_empty()).then(|| file.notices.join("; "));
             each(&[
                 file.id.into(),
                 file.folder.into(),
@@ -63,7 +65,7 @@ pub fn files(args: Listing, shell: &mut Shell<'_>) -> Result<Status, Failure> {
                 kind(file.kind),
                 file.preset.into(),
                 file.state.name().into(),
-                file.reason.into(),
+                file.reason.or(noticed).into(),
                 count(file.size),
                 count(file.rows),
                 count(file.new),

@@ -33,6 +33,7 @@ pub fn discard(args: &Discard, shell: &mut Shell<'_>) -> Result<Status, Failure>
                 "file {id} is not held: nothing was done\n`tillsync files` lists the files with their state."
             )));
         }
+        super::import::forget(&store, id)?;
         wake(&config);
         shell.say(&format!("file {id} is put away; it changed nothing"))?;
         return Ok(Status::Done);

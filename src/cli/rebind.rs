@@ -53,8 +53,12 @@ pub fn run(args: &Rebind, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     store.clear(project::REBIND)?;
     wake(&config);
     shell.say(&format!(
-        "{} are there as they are stored, and count as acknowledged; {} queued",
-        words::count(rebound.acknowledged, "record", "records"),
+        "{}; {} queued",
+        words::count(
+            rebound.acknowledged,
+            "record is there as it is stored, and counts as acknowledged",
+            "records are there as they are stored, and count as acknowledged"
+        ),
         words::count(rebound.queued, "record is", "records are"),
     ))?;
     Ok(Status::Done)

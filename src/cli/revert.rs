@@ -39,8 +39,11 @@ pub fn run(args: &Revert, shell: &mut Shell<'_>) -> Result<Status, Failure> {
         }
     })?;
     shell.note(&format!(
-        "file {}: {} records would be set back, {} deleted (also at the remote), {} left as they are",
-        args.id, would.set_back, would.deleted, would.left
+        "file {}: {} would be set back, {} deleted (also at the remote), {} left as they are",
+        args.id,
+        count(would.set_back, "record", "records"),
+        would.deleted,
+        would.left
     ));
     let known = would.set_back + would.deleted + would.left;
     if let Some(gone) = brought.checked_sub(known).filter(|gone| *gone > 0) {
@@ -57,8 +60,9 @@ pub fn run(args: &Revert, shell: &mut Shell<'_>) -> Result<Status, Failure> {
     let did = store.revert(args.id, false, now(), |_, _, _| {})?;
     wake(&config);
     shell.note(&format!(
-        "{} records set back, {} deleted; the changes go out like any others",
-        did.set_back, did.deleted
+        "{} set back, {} deleted; the changes go out like any others",
+        count(did.set_back, "record", "records"),
+        did.deleted
     ));
     Ok(Status::Done)
 }

@@ -108,11 +108,7 @@ fn summary(synced: &Synced, lines: &mut Vec<String>) {
     lines.push(match &synced.delivered {
         None => format!("delivery   left out; {are_pending}"),
         Some(Outcome::Delivered) => "delivery   nothing is pending".to_owned(),
-        Some(Outcome::Refused { reason }) => {
-            format!(
-                "delivery   {reason}; {are_pending}\n           `tillsync login` stores new ones."
-            )
-        }
+        Some(Outcome::Refused { reason }) => refused(reason, &are_pending),
         Some(Outcome::Pending { reason }) => {
             let reason = reason
                 .as_deref()
@@ -123,6 +119,19 @@ fn summary(synced: &Synced, lines: &mut Vec<String>) {
         }
         Some(Outcome::Stopped) => format!("delivery   stopped; {are_pending}"),
     });
+}
+
+/// The reason itself may say already what to type.
+fn refused(reason: &str, are_pending: &str) -> String {
+    let reason = match reason.strip_prefix("none set") {
+        Some(rest) => format!("no credentials are set{rest}"),
+        None => reason.to_owned(),
+    };
+    let advice = match reason.contains("`tillsync ") || reason.contains("chmod") {
+        true => "",
+        false => "\n           `tillsync login` stores new ones.",
+    };
+    format!("delivery   {reason}; {are_pending}{advice}")
 }
 
 /// Two lines on a terminal.

@@ -66,9 +66,19 @@ pub struct Audited {
     pub counts: Vec<(Kind, Counts)>,
 }
 
-/// Compares the remote with the store. Writes nothing but the log of requests.
-pub fn audit(config: &Config, store: &Store, kinds: &[Kind]) -> Result<Audited, Stopped> {
-    compare(config, store, kinds, For::Drift).map(|(audited, _)| audited)
+/// Compares the remote with the store. Writes nothing but the log of requests. With the kinds whose
+/// export could not be used, and why, unless that is all of them: the API's own document lets exports
+/// of products and SKUs be refused (openapi/SURPRISES, 33).
+pub fn audit(
+    config: &Config,
+    store: &Store,
+    kinds: &[Kind],
+) -> Result<(Audited, Vec<(Kind, String)>), Stopped> {
+    let (audited, mut unusable) = compare(config, store, kinds, For::Drift)?;
+    match audited.counts.is_empty() && !unusable.is_empty() {
+        true => Err(Stopped::Unusable(unusable.swap_remove(0).1)),
+        false => Ok((audited, unusable)),
+    }
 }
 
 /// The same for `rebind`, while nothing is sent: what is pending is compared, too, and what is equal is
@@ -108,7 +118,7 @@ fn compare(
     for &kind in kinds {
         match runtime.block_on(auditor.kind(kind)) {
             Ok(found) => counts.push((kind, found)),
-            Err(Stopped::Unusable(why)) if what_for == For::Rebind => unusable.push((kind, why)),
+            Err(Stopped::Unusable(why)) => unusable.push((kind, why)),
             Err(stopped) => return Err(stopped),
         }
     }

@@ -27,6 +27,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
+use crate::status::words::count;
 use crate::store::{self, Store};
 
 use events::{Event, Signals};
@@ -340,14 +341,16 @@ impl Daemon {
                 );
             }
             Some(Err(problems)) => {
-                let count = problems.0.len();
                 tracing::warn!(
-                    problems = count,
+                    problems = problems.0.len(),
                     "the configuration was not taken, the old one stays in force; `tillsync check` shows why"
                 );
                 self.store.set_text(
                     RELOAD_REFUSED,
-                    &format!("{count} problems; `tillsync check` shows them"),
+                    &format!(
+                        "{}; `tillsync check` shows them",
+                        count(problems.0.len() as u64, "problem", "problems")
+                    ),
                 )?;
             }
             None => {}

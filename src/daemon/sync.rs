@@ -2,6 +2,7 @@
 //! nothing is pending.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +17,10 @@ use crate::store::{self, Store};
 
 /// Without `--timeout` it works on as long as there is hope.
 const PATIENCE: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Once the credentials are refused, what is being taken in has so long to get there: a refusal may come
+/// before the first file is opened.
+const AFTER_REFUSAL: Duration = Duration::from_secs(2);
 
 /// Between two looks at how far it is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -77,13 +82,18 @@ pub fn sync(
             taken
         })?
     };
+    let refused = Arc::new(AtomicBool::new(false));
     let delivery = match deliver {
-        true => Some(start_delivery(&config, &store, &wake, within, events)?),
+        true => {
+            let end = (within, refused.clone(), events);
+            Some(start_delivery(&config, &store, &wake, end)?)
+        }
         false => None,
     };
     let reader = store.reader()?;
     let (mut intake_over, mut delivery_over) = (false, delivery.is_none());
     let (mut pending, mut counted) = (0, Instant::now());
+    let mut ended_at = None;
     while !(intake_over && delivery_over) {
         match received.recv_timeout(LOOK_EVERY) {
             Ok(Event::Stop) => {
@@ -99,7 +109,10 @@ pub fn sync(
         delivery_over |= (delivery.as_ref()).is_some_and(thread::JoinHandle::is_finished);
         // Refused or over the time: what is still to be taken in waits for the next time.
         if delivery.is_some() && delivery_over {
-            control.stop();
+            let ended: Instant = *ended_at.get_or_insert_with(Instant::now);
+            if !refused.load(Ordering::Relaxed) || ended.elapsed() > AFTER_REFUSAL {
+                control.stop();
+            }
         }
         if deliver && counted.elapsed() > COUNT_EVERY {
             (pending, counted) = (store::pending_total(&reader)?, Instant::now());
@@ -108,10 +121,7 @@ pub fn sync(
             board: control.look(),
             all_taken: intake_over,
             pending,
-            acknowledged: wake
-                .pulse
-                .acknowledged
-                .load(std::sync::atomic::Ordering::Relaxed),
+            acknowledged: wake.pulse.acknowledged.load(Ordering::Relaxed),
         });
     }
     let panicked = |_| Err(Error::Internal("a thread panicked".to_owned()));
@@ -144,8 +154,7 @@ fn start_delivery(
     config: &Arc<Config>,
     store: &Store,
     wake: &Arc<Wake>,
-    within: Option<Duration>,
-    over: mpsc::Sender<Event>,
+    (within, refused, over): (Option<Duration>, Arc<AtomicBool>, mpsc::Sender<Event>),
 ) -> Result<thread::JoinHandle<Result<Outcome, Error>>, Error> {
     let carrier = carrier(config)?;
     let settings = delivery::Settings::new(&config.api, &config.folders);
@@ -156,6 +165,8 @@ fn start_delivery(
     named("delivery", move || {
         let clock = Arc::new(delivery::SystemClock);
         let outcome = delivery::run(store, settings, carrier, clock, wake, end);
+        let is_refusal = matches!(outcome, Ok(Outcome::Refused { .. }));
+        refused.store(is_refusal, Ordering::Relaxed);
         let _ = over.send(Event::Ended(Part::Delivery, Ok(())));
         outcome.map_err(Error::Store)
     })

@@ -1,19 +1,19 @@
 //! Once a minute: a point of the page's history, alerts, the heartbeat, systemd's STATUS line, and the
-//! room that is kept for a full disk.
+//! room that is kept for a full disk. Alerts that are to come sooner than that are looked for more often.
 //!
 //! On a thread of its own, so that an outlet that does not answer holds up nothing; it sleeps
 //! between its looks. A look that fails (a full disk, a busy store) is left out: the next one sees
 //! the same.
 
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 
 use super::alert::{self, HostOutlets, Memory, Outlets};
 use super::beside::Beside;
 use super::{current, systemd};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::health::Health;
 use crate::page;
 use crate::status::Status;
@@ -23,6 +23,18 @@ use crate::store::{self, Store};
 
 /// No faster than folders are listed again: an idle daemon wakes up once a minute.
 const EVERY: Duration = Duration::from_secs(60);
+
+/// Nor faster than that, whatever `[alert]` asks for.
+const EVERY_MIN: Duration = Duration::from_secs(1);
+
+/// Between two looks: what lasts as long as `[alert]` says is not to begin and end unseen between them.
+fn every(alert: &config::Alert) -> Duration {
+    let set = !alert.command.is_empty() || alert.webhook.is_some();
+    match set {
+        true => (alert.after.min(alert.away_after)).clamp(EVERY_MIN, EVERY),
+        false => EVERY,
+    }
+}
 
 /// What it looks at.
 pub struct Sources {
@@ -39,11 +51,10 @@ pub fn start(sources: Sources) -> std::io::Result<Beside> {
         loop {
             let config = current(&sources.config);
             let mut outlets = HostOutlets::new(&config);
-            sources.store.ballast().keep();
             if let Err(error) = look(&sources, &config, &mut outlets, &mut heard) {
                 tracing::debug!(%error, "a look was left out");
             }
-            if !rest.sleeps(EVERY) {
+            if !rest.sleeps(every(&config.alert)) {
                 return;
             }
         }
@@ -54,6 +65,18 @@ pub fn start(sources: Sources) -> std::io::Result<Beside> {
 #[derive(Default)]
 struct Heard {
     beat_failed: bool,
+    /// The last time that what is done once a minute was done.
+    minute: Option<Instant>,
+}
+
+impl Heard {
+    fn is_a_minute_over(&mut self) -> bool {
+        let over = self.minute.is_none_or(|minute| minute.elapsed() >= EVERY);
+        if over {
+            self.minute = Some(Instant::now());
+        }
+        over
+    }
 }
 
 fn look(
@@ -63,11 +86,15 @@ fn look(
     heard: &mut Heard,
 ) -> store::Result<()> {
     let now = wall_clock();
-    let names: Vec<String> = config.folders.iter().map(|f| f.name.clone()).collect();
-    sources.store.write(move |c| {
-        store::status::know_folders(c, &names, now)?;
-        store::status::take_sample(c, now)
-    })?;
+    let minutely = heard.is_a_minute_over();
+    if minutely {
+        sources.store.ballast().keep();
+        let names: Vec<String> = config.folders.iter().map(|f| f.name.clone()).collect();
+        sources.store.write(move |c| {
+            store::status::know_folders(c, &names, now)?;
+            store::status::take_sample(c, now)
+        })?;
+    }
     let reader = sources.store.reader()?;
     let status = collect::collect(
         config,
@@ -82,7 +109,9 @@ fn look(
         status.headline.text, status.headline.detail
     ));
     tell(sources, config, &status, outlets)?;
-    beat(sources, config, &status, outlets, heard);
+    if minutely {
+        beat(sources, config, &status, outlets, heard);
+    }
     Ok(())
 }
 
@@ -135,6 +164,8 @@ fn beat(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::config::Folder;
     use crate::health::Pulse;
@@ -191,5 +222,30 @@ mod tests {
         assert_eq!(ear.alerts, ["begin folder", "end folder"]);
         let samples = store::status::samples(&sources.store.reader().unwrap(), 0).unwrap();
         assert_eq!(samples.len(), 1);
+        // Looks within a minute tell, and beat once.
+        std::fs::remove_dir(&path).unwrap();
+        let (mut heard, beats) = (Heard::default(), ear.beats);
+        for _ in 0..3 {
+            look(&sources, &config, &mut ear, &mut heard).unwrap();
+        }
+        assert_eq!(ear.alerts.last().unwrap(), "begin folder");
+        assert_eq!(ear.beats, beats + 1);
+    }
+
+    #[test]
+    fn alerts_that_are_to_come_sooner_than_in_a_minute_are_looked_for_more_often() {
+        #[track_caller]
+        fn check(after: u64, away_after: u64, expected: u64) {
+            let mut alert = Config::with_defaults("s", Path::new("/")).alert;
+            alert.after = Duration::from_secs(after);
+            alert.away_after = Duration::from_secs(away_after);
+            assert_eq!(every(&alert), EVERY, "nobody is told");
+            alert.command = vec!["tell-it".to_owned()];
+            assert_eq!(every(&alert), Duration::from_secs(expected));
+        }
+        check(600, 14_400, 60);
+        check(10, 14_400, 10);
+        check(600, 5, 5);
+        check(0, 14_400, 1);
     }
 }

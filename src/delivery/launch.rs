@@ -123,11 +123,12 @@ impl Loop {
         let acted = committed.acts > 0;
         for single in committed.singles {
             let (call, wanted): Carriage = single.call;
+            let odd = single.candidate.odd;
             let product_there = single
                 .candidate
                 .product
                 .filter(|product| product.there)
-                .map(|product| product.key);
+                .map(|product| (product.key, odd));
             let cargo = Cargo::Single {
                 flight: single.flight,
                 wanted,

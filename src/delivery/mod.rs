@@ -25,14 +25,14 @@ use crate::store::Connection;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::budget::{Budget, Part};
+use crate::budget::{Budget, Part, Room};
 use crate::config::{Api, Folder};
 use crate::kind::Kind;
 use crate::plan::{self, Link, Next, OpenJob, Outlook, PROBE_MS_MAX, State};
 use crate::remote::Carrier;
 use crate::store::{Result, Store, flight, meta};
 use crate::verdict::Wanted;
-use crate::wire::{Answer, BODY_BYTES_MAX};
+use crate::wire::{Answer, BODY_BYTES_MAX, Purse};
 
 pub use clock::{Clock, SystemClock};
 pub use wake::{Pulse, Reason, Wake};
@@ -143,8 +143,9 @@ enum Cargo {
         flight: i64,
         wanted: Wanted,
         attempts: u32,
-        /// A SKU's product, if the store takes it for acknowledged.
-        product_there: Option<String>,
+        /// A SKU's product, if the store takes it for acknowledged, and how often the remote did not
+        /// know it.
+        product_there: Option<(String, u32)>,
     },
     Body {
         kind: Kind,
@@ -423,8 +424,18 @@ impl Loop {
     }
 
     fn pending(&self) -> Outcome {
+        let budget = || match (
+            self.budget.allowed(Purse::Api),
+            self.budget.room(Purse::Api, self.now()),
+        ) {
+            (Some(0), _) => Some("the share of the rate limit allows no call".to_owned()),
+            (_, Room::At(_)) => {
+                Some("this host's part of the rate limit is used up for now".to_owned())
+            }
+            _ => None,
+        };
         Outcome::Pending {
-            reason: self.link.reason().map(str::to_owned),
+            reason: self.link.reason().map(str::to_owned).or_else(budget),
         }
     }
 

@@ -13,11 +13,14 @@ use crate::plan::{Link, State, backoff_ms};
 use crate::store::Result;
 use crate::store::flight::{self, Carried, Doubt, Ended, Fate, ItemFate, JobRow, WORKED_OFF_MS};
 use crate::verdict::{self, ItemOutcome, JobNews, LinkNews, Outcome, Refusal};
-use crate::wire::{Answer, BODY_BYTES_MAX, Job, Purse, metadata_types};
+use crate::wire::{Answer, BODY_BYTES_MAX, Job, JobState, Purse, metadata_types};
 
 /// The first question for a job comes after so long; then it doubles.
 const POLL_MS: i64 = 500;
 const POLL_MS_MAX: i64 = 60_000;
+
+/// So young, a job that the remote does not know may only not be known everywhere there yet.
+const JOB_YOUNG_MS: i64 = 15_000;
 
 /// What the project allows in metadata is asked daily; sooner after a question in vain.
 pub(super) const SCHEMAS_MS: i64 = 86_400_000;
@@ -68,13 +71,15 @@ impl Loop {
                     &verdict.link,
                     Some(Purse::Api),
                 );
-                let fate = self.fate(verdict.outcome, attempts, left, product_there.is_some());
+                let vanished = matches!(verdict.outcome, Outcome::ProductMissing(_));
+                let odd = product_there.as_ref().map(|(_, odd)| *odd);
+                let fate = self.fate(verdict.outcome, attempts, left, odd);
                 self.count(&fate);
                 self.store.write(move |c| {
                     after.store(c)?;
                     // The store took it for acknowledged, and the remote does not know it.
-                    if let (Fate::Blocked, Some(product)) = (&fate, &product_there)
-                        && after.ended.status == Some(404)
+                    if let (true, Fate::Again { .. }, Some((product, _))) =
+                        (vanished, &fate, &product_there)
                     {
                         flight::product_missing(c, product, after.now)?;
                     }
@@ -160,7 +165,8 @@ impl Loop {
         self.now() + backoff_ms(attempts, random)
     }
 
-    fn fate(&mut self, outcome: Outcome, attempts: u32, left: i64, product_there: bool) -> Fate {
+    /// `odd`: of a SKU whose product is acknowledged, how often the remote did not know that already.
+    fn fate(&mut self, outcome: Outcome, attempts: u32, left: i64, odd: Option<u32>) -> Fate {
         #[cfg(test)]
         if crate::plant::is(crate::plant::Plant::UnknownAcknowledged)
             && matches!(outcome, Outcome::Unknown { .. })
@@ -183,11 +189,19 @@ impl Loop {
             },
             Outcome::Blocked | Outcome::Accepted { .. } => Fate::Blocked,
             Outcome::Missing => Fate::Missing,
-            Outcome::ProductMissing(_) if product_there => Fate::Blocked,
-            Outcome::ProductMissing(refusal) => Fate::ProductUnknown(Refusal {
-                code: "product_unknown".into(),
-                ..refusal
-            }),
+            Outcome::ProductMissing(refusal) => match odd {
+                // First at once, behind its product that goes again.
+                Some(odd) if odd < ODD_MAX => Fate::Again {
+                    code: refusal.code,
+                    next_try: if odd > 0 { self.backoff(odd + 3) } else { 0 },
+                    odd: true,
+                    undone: true,
+                },
+                _ => Fate::ProductUnknown(Refusal {
+                    code: "product_unknown".into(),
+                    ..refusal
+                }),
+            },
         }
     }
 
@@ -257,7 +271,7 @@ impl Loop {
                     quiet: left + self.settings.quiet_ms(),
                 },
             },
-            outcome => End::Fate(self.fate(outcome, attempts, left, false)),
+            outcome => End::Fate(self.fate(outcome, attempts, left, None)),
         };
         if let End::Fate(fate) = &end {
             self.count(fate);
@@ -311,6 +325,11 @@ impl Loop {
         answer: &Answer,
     ) -> Result<()> {
         let (news, link) = verdict::of_job(answer, self.now());
+        let is_young = self.now() - job.since < JOB_YOUNG_MS;
+        let news = match news {
+            JobNews::Lost if is_young => JobNews::Silent,
+            news => news,
+        };
         let word = match &news {
             JobNews::Open { .. } => "open",
             JobNews::Ended(_) => "ended",
@@ -388,8 +407,12 @@ impl Loop {
                 .acknowledged
                 .fetch_add(done, Ordering::Relaxed);
         }
-        let attempts = flight::attempts(&self.reader, job.flight)?;
-        let again = self.backoff(attempts);
+        let failed = ended.state == JobState::Failed;
+        // Halves of what was worked off go at once: only which record it was is to be found out.
+        let again = match failed {
+            true => self.backoff(flight::attempts(&self.reader, job.flight)?),
+            false => 0,
+        };
         let (flight, kind, status) = (job.flight, job.kind, ended.status.clone());
         self.store.write_alone(move |c| {
             let now = after.now;
@@ -399,7 +422,10 @@ impl Loop {
             match rest {
                 Some(fate) => flight::conclude(c, flight, &fate, now)?,
                 // The report does not prove it: again, in smaller bodies.
-                None => flight::split(c, flight, "unproven", again, Doubt::Unproven, now)?,
+                None => {
+                    let doubt = Doubt::Unproven { failed };
+                    flight::split(c, flight, "unproven", again, doubt, now)?;
+                }
             }
             flight::unknown_over(c, Some((kind, flight)), now)
         })

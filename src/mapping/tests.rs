@@ -1039,6 +1039,25 @@ fn a_deleted_row_deletes_whatever_else_it_says() {
 }
 
 #[test]
+fn a_deleted_row_deletes_in_the_apis_own_templates_too() {
+    check(
+        Kind::Products,
+        "source_id,name,price,attributes,deleted\nP1,a,1,,yes\nP2,a,1,,no\n",
+        &["-P1", "P2 name=\"a\" price=100"],
+    );
+    check(
+        Kind::Skus,
+        "source_id,product_id,sku,deleted\nS1,P1,a,1\nS2,P1,a,perhaps\n",
+        &["-S1", "3: boolean deleted"],
+    );
+    check(
+        Kind::Customers,
+        "source_id,name,city,postal_code,deleted\nC1,a,b,c,true\n",
+        &["-C1"],
+    );
+}
+
+#[test]
 fn the_projects_types_read_metadata() {
     let ty = |item, list| MetadataType { item, list };
     let keys = BTreeMap::from([

@@ -406,6 +406,7 @@ fn link(status: &Status, tz: &TimeZone) -> Markup {
         Some(LinkState::Up) => "up",
         Some(LinkState::Limited) => "waits for the rate limit",
         Some(LinkState::Away) => "away",
+        Some(LinkState::Refused) if facts.rebind.is_some() => "refused until `tillsync rebind`",
         Some(LinkState::Refused) => "refuses the credentials",
         Some(LinkState::Exhausted) => "the plan's calls are used up",
     };

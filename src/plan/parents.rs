@@ -54,11 +54,12 @@ pub fn readiness(kind: Kind, gone: bool, parents: Parents) -> Readiness {
         (Kind::Orders, true, ..) => Readiness::Go,
         (Kind::Orders, false, _, Some(Parent::OnItsWay)) => Readiness::Wait,
         (Kind::Orders, false, ..) if parents.item_on_its_way => Readiness::Wait,
-        (Kind::Orders, false, _, Some(Parent::Parked)) => {
+        // One that was deleted may be made again, and the order still names it here.
+        (Kind::Orders, false, _, Some(Parent::Parked | Parent::Gone)) => {
             Readiness::WithoutCustomer { again: true }
         }
         // Not stored: it was forgotten, since an order's word creates its customer.
-        (Kind::Orders, false, _, Some(Parent::Gone | Parent::Unknown)) => {
+        (Kind::Orders, false, _, Some(Parent::Unknown)) => {
             Readiness::WithoutCustomer { again: false }
         }
         (Kind::Orders, false, _, Some(Parent::There) | None) => Readiness::Go,
@@ -109,7 +110,7 @@ mod tests {
         order(Some(Parent::There), true, Readiness::Wait);
         order(Some(Parent::Parked), false, without(true));
         order(Some(Parent::Parked), true, Readiness::Wait);
-        order(Some(Parent::Gone), false, without(false));
+        order(Some(Parent::Gone), false, without(true));
         order(Some(Parent::Unknown), false, without(false));
     }
 }

@@ -99,6 +99,28 @@ fn the_standin_takes_what_is_sent() {
 }
 
 #[test]
+fn a_post_without_a_body_says_that_it_has_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let standin = standin::start(listener, Options::default()).unwrap();
+    let http = http(standin.url(), 5_000);
+    let length = |call: Call| {
+        assert!(matches!(send(&http, call), Answer::Got(_)));
+        let arrival = standin.remote().arrivals().last().unwrap().clone();
+        let mut headers = arrival.headers.iter();
+        headers
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .map(|(_, value)| value.clone())
+    };
+    let PathKey::Segment(key) = segment("C1") else {
+        panic!("C1 stands in an address");
+    };
+    let erase = Call::new(Endpoint::CustomerErase, &[&key], None);
+    assert_eq!(length(erase).as_deref(), Some("0"));
+    let read = Call::new(Endpoint::CustomerRead, &[&key], None);
+    assert_eq!(length(read), None);
+}
+
+#[test]
 fn a_redirect_is_an_answer_and_is_not_followed() {
     let (elsewhere, reached) = server(
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec(),

@@ -374,9 +374,6 @@ mod tests {
             .write(move |c| crate::store::flight::save(c, &link, &kept))
             .unwrap();
         store.set_text("reload_refused", "2 problems").unwrap();
-        store
-            .set_text("rebind", r#"{"at":9,"message":"another project"}"#)
-            .unwrap();
         store.set_integer("last_backup", 8).unwrap();
         store.pause(Some("stopped"), Paused::Open).unwrap();
         let reader = store.reader().unwrap();
@@ -400,8 +397,17 @@ mod tests {
         assert_eq!(facts.link.since, Some(9_000));
         assert!(facts.link.until.is_some());
         assert_eq!(facts.reload_refused.as_ref().unwrap().message, "2 problems");
-        assert_eq!(facts.rebind.as_ref().unwrap().at, Some(9));
         assert_eq!(facts.last_backup, Some(8));
+        // Credentials of another project: no way to the remote, whatever the last call said.
+        store
+            .set_text("rebind", r#"{"at":9,"message":"another project"}"#)
+            .unwrap();
+        let status = collect(&config, Some(&reader), daemon, 1_000_000, &TimeZone::UTC).unwrap();
+        let facts = &status.facts;
+        assert_eq!(facts.rebind.as_ref().unwrap().at, Some(9));
+        assert!(facts.link.is(LinkState::Refused));
+        assert_eq!(facts.link.reason.as_deref(), Some("another project"));
+        store.clear("rebind").unwrap();
         // Without a daemon the board is old: what is there is looked at now.
         let status = collect(&config, Some(&reader), None, 1_000_000, &TimeZone::UTC).unwrap();
         assert_eq!(status.facts.folders[0].state, FolderState::Unwatched);

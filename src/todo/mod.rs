@@ -57,6 +57,7 @@ pub struct Todo {
 pub const KINDS: &[&str] = &[
     "refused",
     "rebind",
+    "share",
     "clock",
     "disk",
     "folder",
@@ -136,6 +137,22 @@ fn link(facts: &Facts, now: i64, tz: &TimeZone, all: &mut Vec<Todo>) {
             )
         });
         return;
+    }
+    if let (Some(limit), Some(0)) = (facts.budget.limit, facts.budget.share) {
+        let why = format!(
+            "The project's limit is {} calls, and this host's part of them is less than one. Nothing is sent; files are taken in as before, and {} there. Raise `share` in [api], or let fewer hosts run tillsync (`stores`).",
+            number(limit),
+            wait(waiting),
+        );
+        all.push(Todo {
+            since: None,
+            ..base(
+                "share",
+                "The share of the rate limit allows no call at all".into(),
+                why,
+                "tillsync check",
+            )
+        });
     }
     match link.state {
         Some(LinkState::Refused) => {

@@ -86,6 +86,24 @@ fn no_credentials_at_all() {
 }
 
 #[test]
+fn a_share_that_allows_no_call() {
+    check(
+        "share",
+        |f| {
+            f.budget.limit = Some(1_999);
+            f.budget.share = Some(0);
+            f.pending.orders = 2;
+        },
+        |f| {
+            f.budget.share = Some(1);
+            f.pending.orders = 0;
+        },
+        &["allows no call", "1,999 calls", "2 changes wait there"],
+        "tillsync check",
+    );
+}
+
+#[test]
 fn another_project() {
     check(
         "rebind",

@@ -163,6 +163,35 @@ fn an_export_that_fails_or_takes_long_is_said_and_taken_up() {
 }
 
 #[test]
+fn kinds_whose_export_the_remote_refuses_leave_the_others_compared() {
+    let shop = synced();
+    shop.standin.delete("/v1/customers/c-2");
+    let refusal = r#"{"code":400,"key":"invalid_payload","message":"Invalid payload"}"#;
+    let refuse = |count: usize| {
+        let faults = format!(
+            r#"{{"faults":[{{"match":"POST /v1/exports","count":{count},"status":400,"body":{refusal}}}]}}"#
+        );
+        shop.standin.post("/_standin/faults", &faults);
+    };
+    // The catalogue's two stand first.
+    refuse(2);
+    let said = ends(&shop.run(&["audit"]), 65);
+    for line in [
+        "products: not compared: the remote gave no export of products (400 invalid_payload)",
+        "skus: not compared: ",
+        "customers: 2 equal, 1 missing there",
+        "customers,c-2,missing,,,",
+        "orders: ",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    refuse(4);
+    let said = ends(&shop.run(&["audit"]), 65);
+    assert!(said.contains("gave no export"), "{said}");
+    assert!(!said.contains("equal"), "{said}");
+}
+
+#[test]
 fn each_kind_takes_eight_calls_at_most_however_long_its_export_takes() {
     let shop = synced();
     for kind in ["customers", "products", "skus", "orders"] {

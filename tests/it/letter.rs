@@ -463,3 +463,89 @@ fn a_plan_by_hand_ends_with_the_folder_to_write() {
     );
     assert!(said.contains("next: `tillsync presets --for "), "{said}");
 }
+
+#[test]
+fn what_was_noticed_of_a_file_stands_in_its_listing() {
+    let shop = Shop::new();
+    shop.drop_in(
+        "customers",
+        "a.csv",
+        "source_id,name,emial\n1,Ann,a@example.org\n",
+    );
+    ends(&shop.run(&["sync"]), 0);
+    let files = shop.run(&["files", "--format", "json"]);
+    let files: serde_json::Value = serde_json::from_str(&out(&files)).unwrap();
+    let reason = files[0]["reason"].as_str().unwrap();
+    for said in ["`emial`", "metadata.emial", "`email`"] {
+        assert!(reason.contains(said), "{reason}");
+    }
+    let plain = shop.path("b.csv");
+    fs::write(&plain, "source_id,name,emial\n1,Ann,b@example.org\n").unwrap();
+    let import = shop.run(&["import", plain.to_str().unwrap(), "--folder", "customers"]);
+    ends(&import, 0);
+    assert!(out(&import).contains("note: "), "{}", out(&import));
+}
+
+#[test]
+fn sync_says_what_to_type_where_credentials_are_missing() {
+    let shop = Shop::new();
+    shop.drop_in("customers", "a.csv", "source_id,name\n1,Ann\n");
+    for name in ["app-id", "app-token"] {
+        fs::remove_file(shop.path(name)).unwrap();
+    }
+    let synced = shop.run(&["sync"]);
+    ends(&synced, 77);
+    let said = "delivery   no credentials are set: `tillsync login` asks for them and stores them; 1 record is pending\n";
+    assert!(out(&synced).contains(said), "{}", out(&synced));
+    assert!(
+        !out(&synced).contains("stores new ones"),
+        "{}",
+        out(&synced)
+    );
+}
+
+#[test]
+fn a_refusal_leaves_what_is_being_taken_in_the_time_to_get_there() {
+    let shop = Shop::new();
+    crate::shop::secret_file(&shop.path("app-token"), "wrong");
+    // It takes longer than the remote's refusal, and less than that time.
+    let rows: String = (0..3_000).map(|n| format!("{n},Ann\n")).collect();
+    shop.drop_in("customers", "a.csv", &format!("source_id,name\n{rows}"));
+    let synced = shop.run(&["sync"]);
+    ends(&synced, 77);
+    assert!(
+        out(&synced).contains("3,000 records are pending"),
+        "{}",
+        out(&synced)
+    );
+}
+
+#[test]
+fn an_import_that_was_held_is_taken_in_by_accept() {
+    let shop = Shop::new();
+    shop.drop_in(
+        "customers",
+        "a.csv",
+        "source_id,name,email\n1,Ann,a@example.org\n",
+    );
+    ends(&shop.run(&["sync"]), 0);
+    let file = shop.path("b.csv");
+    fs::write(&file, "source_id,name\n2,Bob\n").unwrap();
+    let import = || {
+        let path = file.to_str().unwrap();
+        shop.run(&["import", path, "--folder", "customers"])
+    };
+    let held = import();
+    ends(&held, 65);
+    assert!(out(&held).contains("held as file 2"), "{}", out(&held));
+    let accepted = shop.run(&["accept", "2"]);
+    ends(&accepted, 0);
+    let said = "b.csv: stored as file 2: 1 new, 0 changed, 0 unchanged";
+    assert!(out(&accepted).contains(said), "{}", out(&accepted));
+    assert!(file.exists());
+    // What is not there any more cannot be taken in.
+    fs::write(&file, "source_id,email\n3,c@example.org\n").unwrap();
+    ends(&import(), 65);
+    fs::remove_file(&file).unwrap();
+    ends(&shop.run(&["accept", "3"]), 74);
+}

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
 
-use crate::shop::{APP_ID, Shop, TOKEN, secret_file};
+use crate::shop::{APP_ID, Shop, TOKEN, secret_file, wait};
 
 fn text(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
@@ -338,4 +338,28 @@ fn with_the_remote_away_a_person_is_sent_no_more_and_forgotten_later() {
         [""; 0],
         "the person is still there"
     );
+}
+
+#[test]
+fn forget_awaits_the_end_of_a_request_that_carries_them() {
+    let shop = Shop::new();
+    // The answer to the first question for the job comes late.
+    shop.standin.post(
+        "/_standin/faults",
+        r#"{"faults":[{"match":"GET /v1/async-actions/*","then":"slow 2000"}]}"#,
+    );
+    let running = shop.daemon();
+    let rows: String = (0..30).map(|n| format!("C{n},Ann\n")).collect();
+    shop.drop_in("customers", "a.csv", &format!("source_id,name\n{rows}"));
+    wait("a job is open", || {
+        let flying = &shop.json(&["status"])["in_flight"]["customers"];
+        (flying.as_u64() > Some(0)).then_some(())
+    });
+    let forgotten = shop.run(&["forget", "customers", "C1", "--yes"]);
+    ends(&forgotten, 0, "1 record erased");
+    ends(&forgotten, 0, "its end is awaited");
+    shop.wait_delivered();
+    let there = shop.standin.holds("customers");
+    assert!(there.contains_key("C2") && !there.contains_key("C1"));
+    drop(running);
 }

@@ -145,6 +145,12 @@ fn a_share_that_allows_no_call_is_an_error() {
         matches!(&found, Finding::Ok(line) if line == "share: 1 of the plan's 400 calls"),
         "{found:?}"
     );
+    config.api.stores = 1_001;
+    let found = share(&config, None).unwrap();
+    assert!(
+        matches!(&found, Finding::Problem(p) if p.severity == Severity::Error),
+        "{found:?}"
+    );
 }
 
 #[test]

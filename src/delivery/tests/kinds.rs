@@ -134,6 +134,28 @@ async fn a_product_that_vanished_at_the_remote_comes_back_with_its_skus() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_remote_that_never_knows_a_skus_product_is_not_asked_without_end() {
+    let mut world = World::new();
+    let unknown = r#"{"code":404,"key":"not_found","message":"Resource not found"}"#;
+    world.faults(&format!(
+        r#"{{"faults":[{{"match":"POST /v1/products/P1/skus","always":true,"status":404,"body":{unknown}}}]}}"#
+    ));
+    product(&mut world, "P1", "Tea");
+    sku(&mut world, "S1", "P1", "One");
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    assert_eq!(
+        world.parked(),
+        [("S1".to_owned(), "product_unknown".to_owned())]
+    );
+    // Each time the product goes before it.
+    assert_eq!(world.writes().len(), 8, "{:?}", world.writes());
+    world.faults("{}");
+    product(&mut world, "P1", "Tea, anew");
+    assert_eq!(world.sync(600).await, Outcome::Delivered);
+    assert_eq!(world.object("skus", "S1")["sku"], "One");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_order_of_a_parked_customer_goes_without_it_and_again_when_it_is_there() {
     let mut world = World::new();
     world.faults(r#"{"refuse":[{"source_id":"C1"}]}"#);
@@ -156,7 +178,7 @@ async fn an_order_of_a_parked_customer_goes_without_it_and_again_when_it_is_ther
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_of_a_deleted_customer_does_not_name_it() {
+async fn an_order_of_a_deleted_customer_names_it_once_it_is_made_again() {
     let mut world = World::new();
     world.customers(1, "Ann");
     world.sync(60).await;
@@ -173,6 +195,13 @@ async fn an_order_of_a_deleted_customer_does_not_name_it() {
         .json()
         .unwrap();
     assert!(body.get("customer").is_none());
+    world.customers(1, "Ann");
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(
+        world.object("orders", "O1")["customer_id"],
+        world.object("customers", "C1")["id"]
+    );
+    world.judge();
 }
 
 #[tokio::test(start_paused = true)]
@@ -280,6 +309,40 @@ async fn history_goes_by_import_two_thousand_a_call_and_one_at_a_time() {
     assert_eq!(world.writes(), ["POST /v1/orders/import"; 3]);
     assert_eq!(world.remote.lock().unwrap().count("orders"), 4_500);
     world.judge();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_one_of_an_import_that_no_report_names_is_found_and_parked_within_minutes() {
+    let mut world = World::new();
+    world.faults(r#"{"jobs":{"null_ids":true},"refuse":[{"source_id":"O777"}]}"#);
+    orders_of_history(&mut world, 2_000);
+    let begun = world.clock.steady();
+    assert_eq!(world.sync(3_600).await, Outcome::Delivered);
+    let parked = world.parked();
+    assert_eq!(parked.len(), 1);
+    assert_eq!(parked[0].0, "O777");
+    assert_eq!(world.remote.lock().unwrap().count("orders"), 1_999);
+    // Eleven times a body is halved, without a wait; then three more tries with growing ones.
+    let took_s = (world.clock.steady() - begun) / 1_000;
+    assert!(took_s < 150, "{took_s} s");
+    world.judge();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_not_known_everywhere_yet_is_asked_for_again() {
+    let mut world = World::new();
+    let unknown = r#"{"code":404,"key":"not_found","message":"Resource not found"}"#;
+    world.faults(&format!(
+        r#"{{"faults":[{{"match":"GET /v1/async-actions/*","count":3,"status":404,"body":{unknown}}}]}}"#
+    ));
+    world.customers(50, "Ann");
+    assert_eq!(world.sync(60).await, Outcome::Delivered);
+    assert_eq!(world.writes(), ["POST /v1/customers/bulk/async"]);
+    // One that stays unknown is lost: its records go again.
+    world.faults(r#"{"jobs":{"forget":1}}"#);
+    world.customers(50, "Bob");
+    world.sync(120).await;
+    assert!(world.writes().len() > 2, "{:?}", world.writes());
 }
 
 #[tokio::test(start_paused = true)]

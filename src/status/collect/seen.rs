@@ -118,6 +118,15 @@ pub fn read(c: &Connection, config: &Config, facts: &mut Facts, now: i64) -> Res
     }
     facts.reload_refused = said(c, "reload_refused")?;
     facts.rebind = said(c, "rebind")?;
+    if let Some(refusal) = &facts.rebind {
+        // Another project's credentials: the way to the remote may be fine, and is not ours to take.
+        facts.link = Link {
+            state: Some(LinkState::Refused),
+            since: refusal.at,
+            until: None,
+            reason: Some(refusal.message.clone()),
+        };
+    }
     facts.last_backup = meta::integer(c, "last_backup")?;
     facts.created = meta::integer(c, "created")?;
     let board: Board = json(c, "intake_board")?.unwrap_or_default();

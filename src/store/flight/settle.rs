@@ -491,8 +491,8 @@ fn later(
 pub enum Doubt {
     /// It was refused whole: nothing was done.
     Undone,
-    /// Its job has ended, and its report proves nothing.
-    Unproven,
+    /// Its job has ended, and its report proves nothing. `failed`: of any record, which counts as a try.
+    Unproven { failed: bool },
     /// No answer came: other content does not go before that time.
     Unknown { quiet: i64 },
 }
@@ -517,9 +517,9 @@ pub fn split(
     }
     let (how, quiet) = match doubt {
         Doubt::Unknown { quiet } => (Back::unknown(code, next_try), Some(quiet)),
-        Doubt::Unproven | Doubt::Undone => {
+        Doubt::Unproven { .. } | Doubt::Undone => {
             let how = Back {
-                attempts: i64::from(doubt == Doubt::Unproven),
+                attempts: i64::from(doubt == Doubt::Unproven { failed: true }),
                 undone: doubt == Doubt::Undone,
                 ..Back::again(code, next_try, false)
             };
