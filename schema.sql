@@ -221,6 +221,7 @@ CREATE TABLE reject (
   code   TEXT NOT NULL,
   reason TEXT NOT NULL,
   cells  TEXT,                      -- JSON list, until the rejects file stands on disk
+  keys   BLOB,                      -- keyed hashes (16 bytes each) of the keys that could be read of the row
   PRIMARY KEY (file, member, line, n)
 ) STRICT, WITHOUT ROWID;
 

@@ -4,6 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::meta::{self, Secret};
 use super::{Error, Result, Store};
 use crate::kind::Kind;
 use crate::reject::Reject;
@@ -478,6 +479,8 @@ pub(super) fn folder_id(c: &Connection, name: &str) -> Result<i64> {
     Ok(c.last_insert_rowid())
 }
 
+pub(super) const KEY_HASH_BYTES: usize = 16;
+
 /// Writes rejects of one member; gives back how many rows they are (several may stand for one line).
 pub(super) fn put_rejects(
     c: &Connection,
@@ -487,9 +490,10 @@ pub(super) fn put_rejects(
     last: &mut (u64, i64),
 ) -> Result<u64> {
     let mut insert = c.prepare_cached(
-        "INSERT OR REPLACE INTO reject (file, member, line, n, column, code, reason, cells)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT OR REPLACE INTO reject (file, member, line, n, column, code, reason, cells, keys)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
+    let secret = meta::secret(c)?;
     let mut rows = 0;
     for reject in rejects {
         *last = if last.0 == reject.line {
@@ -506,10 +510,26 @@ pub(super) fn put_rejects(
             reject.column,
             reject.code.name(),
             reject.reason,
-            to_json(&reject.cells)
+            to_json(&reject.cells),
+            key_hashes(&secret, reject)
         ])?;
     }
     Ok(rows)
+}
+
+/// Of the keys that could be read of a rejected row: it is found by them, and no key is kept that `forget`
+/// would have to look for.
+fn key_hashes(secret: &Secret, reject: &Reject) -> Option<Vec<u8>> {
+    let hashes = (reject.records.iter()).flat_map(|(_, key)| key_hash(secret, key));
+    Some(hashes.collect::<Vec<u8>>()).filter(|hashes| !hashes.is_empty())
+}
+
+pub(super) fn key_hash(secret: &Secret, key: &str) -> [u8; KEY_HASH_BYTES] {
+    let mut hasher = blake3::Hasher::new_keyed(secret);
+    hasher.update(b"reject\0");
+    hasher.update(key.as_bytes());
+    let hash = *hasher.finalize().as_bytes();
+    hash.first_chunk().copied().expect("a hash is longer")
 }
 
 pub(super) fn kind(code: i64) -> Result<Kind> {

@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::Result;
 use super::edit::{PART_CONSENTS, Shapes};
-use super::files::{FILE_SQL, FileRow, damaged, file_row};
+use super::files::{FILE_SQL, FileRow, KEY_HASH_BYTES, damaged, file_row, key_hash};
+use super::{Result, meta};
 use crate::kind::Kind;
 use crate::record::{Content, Op, Patch};
 
@@ -134,16 +134,23 @@ pub fn files(c: &Connection, filter: &Filter, each: &mut dyn FnMut(FileRow) -> b
     Ok(())
 }
 
-/// The newest file first, its rows in their order.
+/// The newest file first, its rows in their order. Of a key, those of which it could be read.
 pub fn rejects(
     c: &Connection,
     filter: &Filter,
     each: &mut dyn FnMut(RejectRow) -> bool,
 ) -> Result<()> {
     let mut left = Left::of(filter);
-    let mut of_file = c.prepare_cached(
-        "SELECT member, line, column, code, reason FROM reject WHERE file = ?1 ORDER BY member, line, n",
-    )?;
+    let key = match &filter.key {
+        Some(key) => Some(key_hash(&meta::secret(c)?, key)),
+        None => None,
+    };
+    // A database that the daemon has not migrated yet has no such column.
+    let keys = if key.is_some() { "keys" } else { "NULL" };
+    let mut of_file = c.prepare_cached(&format!(
+        "SELECT member, line, column, code, reason, {keys} FROM reject WHERE file = ?1
+         ORDER BY member, line, n",
+    ))?;
     let mut statement = c.prepare_cached(
         "SELECT id, name, kind FROM file WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR id = ?2)
            AND (?3 IS NULL OR seen >= ?3) ORDER BY id DESC",
@@ -157,6 +164,12 @@ pub fn rejects(
         let (id, name, kind): (i64, String, i64) = (file.get(0)?, file.get(1)?, file.get(2)?);
         let mut rows = of_file.query([id])?;
         while let Some(row) = rows.next()? {
+            if let Some(key) = &key {
+                let keys: Option<Vec<u8>> = row.get(5)?;
+                if !keys.is_some_and(|keys| keys.chunks(KEY_HASH_BYTES).any(|k| k == key)) {
+                    continue;
+                }
+            }
             let reject = RejectRow {
                 file: id,
                 name: name.clone(),

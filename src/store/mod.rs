@@ -61,7 +61,7 @@ pub use undo::{Left, Reverted};
 pub use writer::Writer;
 
 /// The number of the newest migration; `PRAGMA user_version` of a store that is up to date.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 /// The database's name in the state directory.
 pub const DATABASE: &str = "tillsync.db";
@@ -355,6 +355,11 @@ fn migrate(connection: &mut Connection) -> Result<()> {
     if version == 0 {
         transaction.execute_batch(SCHEMA)?;
         meta::make_secret(&transaction)?;
+    }
+    if version == 1 {
+        transaction.execute_batch("ALTER TABLE reject ADD COLUMN keys BLOB")?;
+    }
+    if version < SCHEMA_VERSION {
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
     transaction.commit()?;

@@ -136,6 +136,13 @@ fn a_rejected_row_is_written_out_and_comes_back_mended() {
         String::from_utf8_lossy(&output.stderr)
     );
     assert_eq!(shop.standin.holds("customers").len(), 1);
+    let of_key = |key: &str| {
+        shop.json(&["rejects", "--key", key])
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!((of_key("c-2"), of_key("c-1")), (1, 0));
     let rejects = shop.json(&["rejects"]);
     let codes: Vec<&str> = rejects
         .as_array()

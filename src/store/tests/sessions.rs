@@ -464,6 +464,32 @@ fn a_newer_database_is_refused_and_stays_byte_for_byte() {
 }
 
 #[test]
+fn a_database_of_the_version_before_is_migrated() {
+    let t = tried();
+    let dir = t.dir;
+    t.store
+        .write(|c| {
+            c.execute_batch("ALTER TABLE reject DROP COLUMN keys; PRAGMA user_version = 1")?;
+            Ok(())
+        })
+        .unwrap();
+    drop(t.store);
+    let store = Store::open(dir.path()).unwrap();
+    let version = |c: &rusqlite::Connection| c.query_row("PRAGMA user_version", [], |r| r.get(0));
+    let found: i64 = version(&store.reader().unwrap()).unwrap();
+    assert_eq!(found, SCHEMA_VERSION);
+    // Made anew, it has the same columns.
+    let columns = |store: &Store| {
+        let sql = "SELECT group_concat(name) FROM pragma_table_info('reject')";
+        let reader = store.reader().unwrap();
+        reader
+            .query_row(sql, [], |r| r.get::<_, String>(0))
+            .unwrap()
+    };
+    assert_eq!(columns(&store), columns(&tried().store));
+}
+
+#[test]
 fn keys_in_no_order_keep_the_files_order_of_their_rows() {
     let mut t = tried();
     const KEYS: u64 = 20_000;
