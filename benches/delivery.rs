@@ -52,7 +52,7 @@ fn main() {
     wake.wake(Reason::AllTaken);
     let begun = Instant::now();
     let end = End::WhenDelivered {
-        timeout: Duration::from_secs(600),
+        timeout: Some(Duration::from_secs(600)),
     };
     let outcome = run(
         store,

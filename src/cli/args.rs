@@ -263,7 +263,8 @@ pub struct Sync {
     /// Take files in, and send nothing
     #[arg(long)]
     pub no_deliver: bool,
-    /// End after this time, with status 69 if something is still pending
+    /// End after this time, with status 69 if something is still pending; without it, once the remote was
+    /// away for ten minutes on end
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub timeout: Option<Duration>,
 }

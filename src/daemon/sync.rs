@@ -15,9 +15,6 @@ use crate::delivery::{self, Outcome, Reason, Wake};
 use crate::intake::{self, TakenIn};
 use crate::store::{self, Store};
 
-/// Without `--timeout` it works on as long as there is hope.
-const PATIENCE: Duration = Duration::from_secs(365 * 24 * 3600);
-
 /// Once the credentials are refused, what is being taken in has so long to get there: a refusal may come
 /// before the first file is opened.
 const AFTER_REFUSAL: Duration = Duration::from_secs(2);
@@ -159,9 +156,7 @@ fn start_delivery(
     let carrier = carrier(config)?;
     let settings = delivery::Settings::new(&config.api, &config.folders);
     let (store, wake) = (store.clone(), wake.clone());
-    let end = delivery::End::WhenDelivered {
-        timeout: within.unwrap_or(PATIENCE),
-    };
+    let end = delivery::End::WhenDelivered { timeout: within };
     named("delivery", move || {
         let clock = Arc::new(delivery::SystemClock);
         let outcome = delivery::run(store, settings, carrier, clock, wake, end);

@@ -81,8 +81,15 @@ pub enum End {
     /// Only by `Reason::Stop`.
     Never,
     /// When nothing is pending and intake has said `Reason::AllTaken` (`sync`); after `timeout` anyway.
-    WhenDelivered { timeout: Duration },
+    /// Without one it works on as long as there is hope: until the remote was away for ten minutes on end.
+    WhenDelivered { timeout: Option<Duration> },
 }
+
+/// How long `sync` waits for a remote that is away, if no time is set.
+const AWAY_MS_MAX: i64 = 10 * 60_000;
+
+/// The longest that any call is waited for then: a used-up plan comes back within a month.
+const PATIENCE_MS: i64 = 365 * 24 * 3_600_000;
 
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,6 +194,8 @@ struct Loop {
     random: u64,
     /// When it ends at the latest, and whether intake may bring more; `None`: it does not end.
     deadline: Option<i64>,
+    /// Without a time that is set: since when it counts that the remote is away.
+    hopes_since: Option<i64>,
     all_taken: bool,
     refused: Option<String>,
     identity: Identity,
@@ -232,11 +241,13 @@ impl Loop {
             Some((_, at)) if at <= now => at + settle::SCHEMAS_MS,
             _ => now,
         };
-        let deadline = match end {
-            End::Never => None,
+        let (deadline, hopes_since) = match end {
+            End::Never => (None, None),
             End::WhenDelivered { timeout } => {
                 link.probe_now(now);
-                Some(now.saturating_add(timeout.as_millis() as i64))
+                let ms = timeout.map(|timeout| timeout.as_millis() as i64);
+                let deadline = now.saturating_add(ms.unwrap_or(PATIENCE_MS));
+                (Some(deadline), ms.is_none().then_some(now))
             }
         };
         Ok(Loop {
@@ -255,6 +266,7 @@ impl Loop {
             asked: HashSet::new(),
             bodies_in_air: 0,
             deadline,
+            hopes_since,
             all_taken: false,
             refused: None,
             identity: Identity::default(),
@@ -315,6 +327,7 @@ impl Loop {
             self.link.shift(ms);
             self.budget.shift(ms);
             self.deadline = self.deadline.map(|at| at.saturating_add(ms));
+            self.hopes_since = self.hopes_since.map(|at| at.saturating_add(ms));
             self.schemas = self.schemas.map(|at| at.saturating_add(ms));
             let (now, link, budget) = (self.now(), self.link.clone(), self.budget.kept());
             let mark = self.time.mark(&*self.clock);
@@ -404,10 +417,18 @@ impl Loop {
         if self.all_taken && self.air.is_empty() && flight::is_empty(&self.reader)? {
             return Ok(Some(Outcome::Delivered));
         }
-        if now >= deadline {
+        if now >= deadline || self.is_away_for_long(now) {
             return Ok(Some(self.pending()));
         }
         Ok(None)
+    }
+
+    fn is_away_for_long(&self, now: i64) -> bool {
+        let Some(since) = self.hopes_since else {
+            return false;
+        };
+        let is_away = self.link.state() == State::Away && self.air.is_empty() && self.all_taken;
+        is_away && now - since.max(self.link.since()) >= AWAY_MS_MAX
     }
 
     /// `sync` need not wait for what cannot be in time.

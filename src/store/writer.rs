@@ -332,7 +332,7 @@ impl<'a> Turns<'a> {
         self.ballast.make_room();
         let begun = self.begin(true);
         let mut replies = Vec::new();
-        let mut alone = first.alone;
+        let alone = first.alone;
         let mut next = Some(Message::Request(first));
         while let Some(Message::Request(request)) = next.take() {
             let place = match replies.is_empty() {
@@ -346,11 +346,8 @@ impl<'a> Turns<'a> {
                 break;
             }
             next = waiting.try_recv().ok();
-            alone = match &next {
-                Some(Message::Request(request)) => request.alone,
-                _ => false,
-            };
-            if alone {
+            // Neither a batch nor what asks for a transaction of its own belongs here.
+            if !matches!(&next, Some(Message::Request(request)) if !request.alone) {
                 break;
             }
         }

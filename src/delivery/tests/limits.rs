@@ -81,6 +81,22 @@ async fn a_429_without_headers_makes_the_whole_link_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sync_without_a_time_gives_up_once_the_remote_was_away_for_ten_minutes_on_end() {
+    let mut world = World::new();
+    world.faults(r#"{"faults":[{"always":true,"status":503,"body":{"code":503}}]}"#);
+    world.customers(1, "Ann");
+    let begun = tokio::time::Instant::now();
+    let outcome = world.sync_within(None).await;
+    assert!(matches!(outcome, Outcome::Pending { .. }), "{outcome:?}");
+    let minutes = begun.elapsed().as_secs() / 60;
+    // It is seen at a probe.
+    assert!((10..=15).contains(&minutes), "{minutes}");
+    // A limit is waited for.
+    world.faults(r#"{"faults":[{"status":429,"headers":{"Retry-After":"1500"},"body":{"code":429,"message":"x"}}]}"#);
+    assert_eq!(world.sync_within(None).await, Outcome::Delivered);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_used_up_cycle_is_waited_for_and_survives_a_restart() {
     let mut world = World::new();
     world.faults(

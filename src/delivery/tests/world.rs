@@ -254,6 +254,10 @@ impl World {
 
     /// `sync`: until nothing is pending, or the time is over.
     pub async fn sync(&mut self, timeout_s: u64) -> Outcome {
+        self.sync_within(Some(Duration::from_secs(timeout_s))).await
+    }
+
+    pub async fn sync_within(&mut self, timeout: Option<Duration>) -> Outcome {
         self.wake = Arc::new(Wake::new());
         self.wake.wake(Reason::AllTaken);
         deliver(
@@ -262,9 +266,7 @@ impl World {
             self.carrier(),
             self.clock.clone(),
             self.wake.clone(),
-            End::WhenDelivered {
-                timeout: Duration::from_secs(timeout_s),
-            },
+            End::WhenDelivered { timeout },
         )
         .await
         .unwrap()

@@ -464,6 +464,54 @@ fn a_newer_database_is_refused_and_stays_byte_for_byte() {
 }
 
 #[test]
+fn batches_and_requests_that_wait_in_one_queue_are_all_done_in_their_order() {
+    let mut t = tried();
+    let file = t.arrive("customers", Kind::Customers);
+    let mut session = t.begin(file).unwrap();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let (go, may_go) = std::sync::mpsc::channel::<()>();
+    let (first, alone) = (t.store.clone(), t.store.clone());
+    let first = std::thread::spawn(move || {
+        first.write(move |_| {
+            begun.send(()).unwrap();
+            may_go.recv().unwrap();
+            Ok(())
+        })
+    });
+    has_begun.recv().unwrap();
+    // Behind that request: a batch, and, before the file's end or after it, what wants to be alone.
+    let one = batch(Kind::Customers, &[row("1", ANN), row("2", ANN)], 2);
+    session.apply(one, Vec::new(), "", 1).unwrap();
+    let alone = std::thread::spawn(move || {
+        // There is no savepoint in a transaction of its own.
+        alone.write_alone(|c| Ok(c.execute_batch("RELEASE request").is_err()))
+    });
+    go.send(()).unwrap();
+    assert_eq!(session.finish(end(9)).unwrap().new, 2);
+    first.join().unwrap().unwrap();
+    assert!(alone.join().unwrap().unwrap());
+}
+
+#[test]
+fn a_request_that_fails_leaves_nothing_behind_first_or_not() {
+    let t = tried();
+    let write = |c: &rusqlite::Connection| {
+        meta::set(c, "tried", &1)?;
+        Err::<(), _>(Error::Statement("no".into()))
+    };
+    for alone in [false, true] {
+        let error = match alone {
+            true => t.store.write_alone(write),
+            false => t.store.write(write),
+        };
+        assert!(matches!(error, Err(Error::Statement(_))), "{error:?}");
+        assert_eq!(t.store.integer("tried").unwrap(), None);
+    }
+    t.store.set_integer("tried", 2).unwrap();
+    assert_eq!(t.store.integer("tried").unwrap(), Some(2));
+}
+
+#[test]
 fn a_database_of_the_version_before_is_migrated() {
     let t = tried();
     let dir = t.dir;
