@@ -325,7 +325,8 @@ impl Loop {
         answer: &Answer,
     ) -> Result<()> {
         let (news, link) = verdict::of_job(answer, self.now());
-        let is_young = self.now() - job.since < JOB_YOUNG_MS;
+        // One that begins in the future began before the clock was set back.
+        let is_young = (0..JOB_YOUNG_MS).contains(&(self.now() - job.since));
         let news = match news {
             JobNews::Lost if is_young => JobNews::Silent,
             news => news,
