@@ -134,6 +134,16 @@ async fn a_clock_that_was_set_back_or_ahead_freezes_nothing() {
         };
         tokio::join!(world.daemon(900), set);
         assert_eq!(world.pending(), 0, "while it ran");
+
+        let mut world = World::new();
+        world.faults(r#"{"jobs":{"forget":1}}"#);
+        world.customers(50, "Ann");
+        world.killed_after(450).await;
+        assert_eq!(world.writes(), ["POST /v1/customers/bulk/async"]);
+        world.faults("{}");
+        *world.clock.set_ms.lock().unwrap() = jump;
+        world.daemon(900).await;
+        assert_eq!(world.pending(), 0, "with a job that was lost");
     }
 }
 
