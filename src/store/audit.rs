@@ -14,7 +14,6 @@ use super::files::damaged;
 use super::{Result, Store, files, scratch};
 use crate::audit::{Drift, Equal, Finding, Local, Remote, Standing};
 use crate::kind::Kind;
-use crate::record::Content;
 
 /// Rows that are read at a time.
 const PAGE: usize = 1_000;
@@ -262,8 +261,6 @@ fn locals_after(
     let mut rows = statement.query(params![kind.code(), *after, since, PAGE as i64])?;
     let mut page = VecDeque::new();
     while let Some(row) = rows.next()? {
-        let fields = shapes.fields(c, row.get(3)?)?;
-        let vals = row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?;
         let (gone, moving, parked): (bool, bool, bool) = (row.get(2)?, row.get(5)?, row.get(6)?);
         page.push_back(Local {
             key: row.get(0)?,
@@ -275,7 +272,7 @@ fn locals_after(
                 (_, true, _) => Standing::Parked,
                 _ => Standing::Told,
             },
-            content: Content::decode(&fields, vals).ok_or_else(|| damaged("a document"))?,
+            content: shapes.content_of(c, row, 3)?,
         });
     }
     if let Some(last) = page.back() {

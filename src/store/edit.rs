@@ -139,8 +139,16 @@ impl Shapes {
         let row = rows
             .next()?
             .ok_or_else(|| damaged("a record without a document"))?;
-        let fields = self.fields(c, row.get(0)?)?;
-        let vals = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+        self.content_of(c, row, 0)
+    }
+
+    /// The same of a document's row, with its `shape` in this column and its `vals` in the next.
+    pub fn content_of(&mut self, c: &Connection, row: &Row<'_>, column: usize) -> Result<Content> {
+        let fields = self.fields(c, row.get(column)?)?;
+        let vals = row
+            .get_ref(column + 1)?
+            .as_str()
+            .map_err(rusqlite::Error::from)?;
         Content::decode(&fields, vals).ok_or_else(|| damaged("a document"))
     }
 }

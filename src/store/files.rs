@@ -493,6 +493,10 @@ pub(super) fn put_rejects(
         "INSERT OR REPLACE INTO reject (file, member, line, n, column, code, reason, cells, keys)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
+    // Most batches bring none.
+    if rejects.is_empty() {
+        return Ok(0);
+    }
     let secret = meta::secret(c)?;
     let mut rows = 0;
     for reject in rejects {

@@ -3,10 +3,10 @@
 use rusqlite::{Connection, Row, params};
 
 use super::edit::{PART_CONSENTS, Shapes};
-use super::files::{FILE_SQL, FileRow, KEY_HASH_BYTES, damaged, file_row, key_hash};
+use super::files::{FILE_SQL, FileRow, KEY_HASH_BYTES, file_row, key_hash};
 use super::{Result, meta};
 use crate::kind::Kind;
-use crate::record::{Content, Op, Patch};
+use crate::record::{Op, Patch};
 
 /// What a listing is narrowed to. All that is named has to fit.
 #[derive(Clone, Debug, Default)]
@@ -346,9 +346,7 @@ pub fn find(
     while left > 0
         && let Some(row) = rows.next()?
     {
-        let fields = shapes.fields(c, row.get(1)?)?;
-        let vals = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
-        let content = Content::decode(&fields, vals).ok_or_else(|| damaged("a document"))?;
+        let content = shapes.content_of(c, row, 1)?;
         let holds = ["email", "phone", "name"].iter().any(|field| {
             let json = content.get(field).unwrap_or_default();
             serde_json::from_str::<String>(json).is_ok_and(|t| t.to_lowercase().contains(&wanted))

@@ -154,10 +154,7 @@ fn fill_skus_of(c: &Connection) -> Result<()> {
         let (id, seq, acked_seq) = (row.get(0)?, row.get(4)?, row.get::<_, Option<i64>>(5)?);
         let gone: bool = row.get(3)?;
         if !gone {
-            let fields = shapes.fields(c, row.get(1)?)?;
-            let vals = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
-            let content = Content::decode(&fields, vals);
-            let content = content.ok_or_else(|| super::files::damaged("a document"))?;
+            let content = shapes.content_of(c, row, 1)?;
             if let Some(product) = content.text("product") {
                 put(c, OF_PRODUCT, &product, id)?;
             }
@@ -209,10 +206,7 @@ fn each_value(
         c.prepare("SELECT id, source_id, shape, vals FROM document WHERE kind = ?1 ORDER BY id")?;
     let mut rows = statement.query([kind.code()])?;
     while let Some(row) = rows.next()? {
-        let fields = shapes.fields(c, row.get(2)?)?;
-        let vals = row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?;
-        let content = Content::decode(&fields, vals);
-        let content = content.ok_or_else(|| super::files::damaged("a document"))?;
+        let content = shapes.content_of(c, row, 2)?;
         if let Some(value) = value(kind, &content)
             && !each(row.get(0)?, row.get(1)?, value)?
         {

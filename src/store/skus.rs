@@ -9,10 +9,8 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 
 use super::edit::{self, Shapes, Source, Target};
-use super::files::damaged;
 use super::{Result, Store};
 use crate::kind::Kind;
-use crate::record::Content;
 
 /// SKUs that one transaction deletes.
 const DELETED_MAX: usize = 4_096;
@@ -159,9 +157,7 @@ fn of_products(
     let mut read = 0;
     while let Some(row) = rows.next()? {
         read += 1;
-        let fields = shapes.fields(c, row.get(1)?)?;
-        let vals = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
-        let content = Content::decode(&fields, vals).ok_or_else(|| damaged("a document"))?;
+        let content = shapes.content_of(c, row, 1)?;
         let is_found = match content.text("product") {
             None => false,
             Some(product) => match known.get(&product) {

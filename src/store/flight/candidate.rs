@@ -243,9 +243,7 @@ impl<'a> Walk<'a> {
         consents: bool,
         row: &Row<'_>,
     ) -> Result<Option<Candidate>> {
-        let fields = self.shapes.fields(c, row.get(5)?)?;
-        let vals = row.get_ref(6)?.as_str().map_err(rusqlite::Error::from)?;
-        let content = Content::decode(&fields, vals).ok_or_else(|| damaged("a document"))?;
+        let content = self.shapes.content_of(c, row, 5)?;
         let folder: i64 = row.get(9)?;
         let gone: bool = row.get(10)?;
         let mut candidate = Candidate {
@@ -459,12 +457,7 @@ fn named_in_flight(
         // What was deleted while it flies names nothing any more.
         let name = match (kind, row.get(3)?) {
             (Kind::Skus, true) => product_of_gone(c, row.get(0)?, row.get(4)?, row.get(5)?)?,
-            _ => {
-                let fields = shapes.fields(c, row.get(1)?)?;
-                let vals = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
-                let content = Content::decode(&fields, vals);
-                content.ok_or_else(|| damaged("a document"))?.text(field)
-            }
+            _ => shapes.content_of(c, row, 1)?.text(field),
         };
         named.extend(name);
     }
